@@ -1,0 +1,1 @@
+"""Dataset directory -> models, metrics, reports."""

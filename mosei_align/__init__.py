@@ -1,0 +1,1 @@
+"""CMU-MOSEI `.csd` files -> an aligned, accounted-for dataset directory."""

@@ -1,0 +1,111 @@
+"""`manifest.json`: what a dataset directory says about itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mosei_schemas.names import Reason
+from mosei_schemas.version import FORMAT_NAME, FORMAT_VERSION
+
+Policy = Literal["strict", "masked"]
+ModalityName = Literal["text", "audio", "video"]
+NonFinite = Literal["frame", "column", "zero"]
+Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BuildSettings(Strict):
+    """The resolved configuration of a build; together with the inputs it determines every byte of the dataset."""
+
+    policy: Policy = "strict"
+    min_coverage_steps: Annotated[int, Field(ge=1)] = 1
+    """A modality needs at least this many valid steps ..."""
+    min_coverage_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """... and at least this share of the segment's steps."""
+    nonfinite: NonFinite = "frame"
+    """What a NaN or infinite value costs: its frame, its column's share of the mean, or nothing (zero-fill)."""
+    steps: Literal["words"] = "words"
+    fallback_bin_s: Annotated[float, Field(gt=0)] = 0.25
+    """Width of the uniform steps that a masked segment without words gets, seconds."""
+    pause_token: str = "sp"
+    """The token of a word sequence that marks a pause."""
+    videos_per_shard: Annotated[int, Field(ge=1)] = 32
+
+
+class InputFile(Strict):
+    """One input sequence: enough to recognise the file again without reading all of it."""
+
+    role: Literal["text", "audio", "video", "labels", "words", "speakers"]
+    name: str
+    """The file's name, without its folder."""
+    root: str
+    bytes: Count
+    structure_sha256: Sha256
+    """SHA-256 over every id with the shapes and types of its arrays."""
+    videos: Count
+
+
+class ModalityInfo(Strict):
+    """One modality of the dataset, and what was repaired or refused while reading it."""
+
+    dim: Annotated[int, Field(ge=1)]
+    root: str
+    videos: dict[str, Count]
+    """Labelled videos by `State` (`ok`, `id_missing`, `length_mismatch`, ...)."""
+    rows_read: Count
+    rows_dropped_interval: Count
+    """Rows whose interval is NaN, infinite or inverted."""
+    videos_sorted: Count
+    """Videos whose rows were out of time order and have been sorted."""
+    rows_nonfinite: Count
+    rows_zero: Count
+    """Rows of zeros only (text: pauses; video: no face; audio: counted, not refused)."""
+    nonfinite_by_column: list[Count]
+    values_zero_filled: Count
+    """Values that `nonfinite = zero` replaced, over all rows read."""
+
+
+class Counts(Strict):
+    """The account: labelled = kept + dropped."""
+
+    labelled: Count
+    kept: Count
+    dropped: Count
+    dropped_by_reason: dict[Reason, Count]
+    videos_labelled: Count
+    videos_kept: Count
+    steps_kept: Count
+    kept_with_uniform_steps: Count
+
+
+class Shard(Strict):
+    """One Parquet file of the dataset."""
+
+    name: str
+    rows: Count
+    sha256: Sha256
+
+
+class Manifest(Strict):
+    """The whole of `manifest.json`; it holds nothing that differs from run to run."""
+
+    format: Literal["mosei-align dataset"] = FORMAT_NAME
+    format_version: Literal[1] = FORMAT_VERSION  # type: ignore[assignment]
+    created_by: str
+    settings: BuildSettings
+    inputs: list[InputFile]
+    modalities: dict[ModalityName, ModalityInfo]
+    label_columns: list[str]
+    speakers: Count
+    """Distinct speaker ids in the dataset; 0 where none are known."""
+    counts: Counts
+    shards: list[Shard]
+    ledger: Shard

@@ -1,0 +1,71 @@
+"""The closed vocabularies of the dataset format."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+MODALITIES: Final = ("text", "audio", "video")
+"""The three feature modalities, always in this order."""
+
+PARTS: Final = ("train", "valid", "test")
+"""The parts of a split, in this order."""
+
+UNASSIGNED: Final = "unassigned"
+"""What `assignment.parquet` says of a segment that a folds file names in no part."""
+
+
+class Reason(StrEnum):
+    """Why a labelled segment was dropped. Where several apply, the first in this order is given."""
+
+    LABEL_ARRAYS = "label_arrays"
+    """The video's label arrays are missing, of differing lengths or of a wrong shape."""
+    LABEL_TIME = "label_time"
+    """The label's interval is not finite, inverted, of no length or longer than a day."""
+    LABEL_VALUE = "label_value"
+    """A label value is NaN or infinite."""
+    NO_WORDS = "no_words"
+    """There is no word in the segment, and the policy or the corpus needs one."""
+    NO_TEXT = "no_text"
+    """strict: there are words, but too few steps have a valid text vector."""
+    NO_AUDIO = "no_audio"
+    """strict: too few steps have a valid audio vector."""
+    NO_VIDEO = "no_video"
+    """strict: too few steps have a valid video vector."""
+    NOTHING_OBSERVED = "nothing_observed"
+    """masked: no modality has enough valid steps."""
+
+
+class State(StrEnum):
+    """What became of one modality in one labelled segment."""
+
+    OK = "ok"
+    """Enough steps are valid."""
+    NO_SEQUENCE = "no_sequence"
+    """The dataset was built without this modality."""
+    ID_MISSING = "id_missing"
+    """The video is not in the modality's file."""
+    MISSING_ARRAY = "missing_array"
+    """The video has no `features` or no `intervals`."""
+    LENGTH_MISMATCH = "length_mismatch"
+    """The video has a different number of feature rows and of intervals."""
+    BAD_ARRAY = "bad_array"
+    """The video's arrays have a wrong shape, type or width, or cannot be read."""
+    EMPTY = "empty"
+    """The video's arrays have no rows, or no row with a usable interval."""
+    NO_OVERLAP = "no_overlap"
+    """No frame (text: no word) overlaps the segment."""
+    ALL_INVALID = "all_invalid"
+    """Frames overlap the segment, but no step has a valid one."""
+    LOW_COVERAGE = "low_coverage"
+    """Some steps are valid, but fewer than `min_coverage` asks for."""
+    NOT_ALIGNED = "not_aligned"
+    """The segment was dropped for its label before anything was aligned."""
+
+
+class StepSource(StrEnum):
+    """Where the steps of a segment come from."""
+
+    WORDS = "words"
+    UNIFORM = "uniform"
+    NONE = "none"
