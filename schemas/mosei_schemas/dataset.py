@@ -62,7 +62,9 @@ def read_manifest(dataset: Path) -> Manifest:
 
 def split_names(dataset: Path) -> list[str]:
     """Names of the complete splits of a dataset, sorted."""
-    return sorted(p.parent.name for p in (dataset / SPLITS).glob(f"*/{SPLIT_INFO}") if not p.parent.name.startswith("."))
+    return sorted(
+        p.parent.name for p in (dataset / SPLITS).glob(f"*/{SPLIT_INFO}") if not p.parent.name.startswith(".")
+    )
 
 
 def split_path(dataset: Path, name: str | None) -> Path:

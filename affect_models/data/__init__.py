@@ -1,0 +1,1 @@
+"""Dataset directory -> packed arrays -> batches."""
