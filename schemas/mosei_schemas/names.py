@@ -21,7 +21,7 @@ class Reason(StrEnum):
     LABEL_ARRAYS = "label_arrays"
     """The video's label arrays are missing, of differing lengths or of a wrong shape."""
     LABEL_TIME = "label_time"
-    """The label's interval is not finite, inverted, of no length or longer than a day."""
+    """The label's interval is not finite, inverted or longer than a day."""
     LABEL_VALUE = "label_value"
     """A label value is NaN or infinite."""
     NO_WORDS = "no_words"

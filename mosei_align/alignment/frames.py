@@ -1,0 +1,141 @@
+"""Frames of one modality of one video: which are valid, and their mean over a step.
+
+Legend: N = frames, D = width, S = steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mosei_align.alignment.intervals import Seconds, SortedIntervals
+from mosei_align.sources.sequence import VideoSequence
+from mosei_schemas.manifest import NonFinite
+
+Features = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTally:
+    """What was found while the frames of a video were checked; tallies of several videos add up."""
+
+    rows_nonfinite: int = 0
+    rows_zero: int = 0
+    values_zero_filled: int = 0
+    nonfinite_by_column: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The checked frames of one modality of one video.
+
+    Attributes:
+        times: the frames' intervals.
+        features: (N, D) float32; under `zero` with non-finite values already replaced by 0.
+        valid: (N,) whether the frame counts.
+        zero: (N,) whether the whole row is zero.
+        partial: (N,) under `column`: the frame has bad columns, its good ones count.
+    """
+
+    times: SortedIntervals
+    features: Features
+    valid: Bools
+    zero: Bools
+    partial: Bools
+    tally: FrameTally
+
+
+def check_frames(sequence: VideoSequence, *, nonfinite: NonFinite, zero_is_invalid: bool) -> Frames:
+    """Decide which frames are valid.
+
+    Args:
+        sequence: the modality's rows in time order.
+        nonfinite: `frame`: a frame with a NaN or infinite value is invalid; `column`: only the bad columns are;
+            `zero`: the bad values become 0 and the frame counts (as the Affect-Diff paper does).
+        zero_is_invalid: whether a row of zeros only is invalid (video: no face was found; text: no vector is known).
+    """
+    features = sequence.features
+    bad = nonfinite_rows(features)
+    zero = zero_rows(features)
+    by_column = np.zeros(features.shape[1], np.int64)
+    filled = 0
+    if bad.any():
+        wrong = ~np.isfinite(features[bad])
+        by_column += wrong.sum(axis=0)
+        if nonfinite == "zero":
+            features = features.copy()
+            features[bad] = np.where(wrong, np.float32(0), features[bad])
+            filled = int(wrong.sum())
+    valid = ~bad if nonfinite == "frame" else np.ones(len(bad), np.bool_)
+    if zero_is_invalid:
+        valid &= ~zero
+    partial = bad & valid if nonfinite == "column" else np.zeros(len(bad), np.bool_)
+    tally = FrameTally(int(bad.sum()), int(zero.sum()), filled, by_column)
+    return Frames(SortedIntervals.of(sequence.start_s, sequence.end_s), features, valid, zero, partial, tally)
+
+
+def nonfinite_rows(features: Features) -> Bools:
+    """(N,) whether a row holds NaN or an infinity.
+
+    A row's sum is finite only if all its values are; so one fast product finds the few rows worth a closer look.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        suspects = np.flatnonzero(~np.isfinite(features @ np.ones(features.shape[1], np.float32)))
+    bad = np.zeros(len(features), np.bool_)
+    bad[suspects] = ~np.isfinite(features[suspects]).all(axis=1)
+    return bad
+
+
+def zero_rows(features: Features) -> Bools:
+    """(N,) whether a row is zeros only."""
+    zero: Bools = features[:, 0] == 0
+    suspects = np.flatnonzero(zero)
+    zero[suspects] = ~features[suspects].any(axis=1)
+    return zero
+
+
+def step_means(frames: Frames, start_s: Seconds, end_s: Seconds) -> tuple[Features, Bools]:
+    """The mean over the valid frames that overlap each step, in float64, stored as float32.
+
+    Args:
+        frames: the modality's frames.
+        start_s, end_s: (S,) the steps.
+
+    Returns:
+        (S, D) means, zeros where there is no valid frame, and (S,) whether there is one. Under `column` a step is valid
+        if every column has a finite value in it.
+    """
+    first, last = frames.times.candidates(start_s, end_s)
+    means = np.zeros((len(start_s), frames.features.shape[1]), np.float32)
+    valid = np.zeros(len(start_s), np.bool_)
+    invalid_before = np.concatenate(([0], np.cumsum(~frames.valid | frames.partial)))
+    simple = (invalid_before[last] == invalid_before[first]) if not frames.times.nested else np.zeros_like(valid)
+    for k, (a, b) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        if a == b:
+            continue
+        if simple[k]:
+            means[k] = np.add.reduce(frames.features[a:b], 0, np.float64) / (b - a)
+            valid[k] = True
+        else:
+            valid[k] = _careful_mean(frames, a, b, start_s[k], means[k])
+    return means, valid
+
+
+def _careful_mean(frames: Frames, a: int, b: int, start_s: float, target: Features) -> bool:
+    """Write the mean of the valid frames among rows a ... b to `target`; False where there is none."""
+    chosen = frames.valid[a:b] & (frames.times.end_s[a:b] > start_s)
+    rows = frames.features[a:b][chosen]
+    if not len(rows):
+        return False
+    if not frames.partial[a:b][chosen].any():
+        target[:] = np.add.reduce(rows, 0, np.float64) / len(rows)
+        return True
+    finite = np.isfinite(rows)
+    counts = finite.sum(axis=0)
+    if not counts.all():
+        return False
+    target[:] = np.add.reduce(np.where(finite, rows, np.float32(0)), 0, np.float64) / counts
+    return True

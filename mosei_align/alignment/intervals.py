@@ -1,0 +1,86 @@
+"""Interval algebra, nothing else: which rows of a sorted sequence overlap a query, which words a segment owns.
+
+Intervals are half-open, [start, end). One of no length counts as an instant: [t, t + the smallest step of a float64).
+Legend: N = rows of the sequence, Q = queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Seconds = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SortedIntervals:
+    """Intervals in order of start, ready to be asked which of them overlap something.
+
+    Attributes:
+        start_s, end_s: (N,), an instant already widened to its smallest positive length.
+        reach_s: (N,), the latest end so far; sorted even where intervals nest.
+        nested: whether some interval ends after a later one does.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    reach_s: Seconds
+    nested: bool
+
+    @classmethod
+    def of(cls, start_s: Seconds, end_s: Seconds) -> SortedIntervals:
+        """Prepare intervals that are sorted by start, with start <= end."""
+        ends = _widened(start_s, end_s)
+        reach = np.maximum.accumulate(ends) if len(ends) else ends
+        return cls(start_s, ends, reach, bool((ends < reach).any()))
+
+    def candidates(self, start_s: Seconds, end_s: Seconds) -> tuple[Indices, Indices]:
+        """For each query the rows [first, last) outside of which no row overlaps it; exact unless `nested`."""
+        first = np.searchsorted(self.reach_s, start_s, side="right")
+        last = np.searchsorted(self.start_s, _widened(start_s, end_s), side="left")
+        return first, np.maximum(last, first)
+
+    def overlapping(self, start_s: float, end_s: float) -> Indices:
+        """The rows that overlap one query, in order."""
+        first, last = self.candidates(np.array([start_s]), np.array([end_s]))
+        rows = np.arange(first[0], last[0])
+        return rows[self.end_s[rows] > start_s] if self.nested else rows
+
+
+def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segment_end_s: float) -> Indices:
+    """The words that a segment owns: those whose midpoint lies in it; if there is none, the one it overlaps most.
+
+    So overlapping label intervals never tear a word in two, and a segment that overlaps words never loses them all.
+    Where two words overlap it equally, the earlier one is taken.
+
+    Args:
+        start_s, end_s: (N,) word times, sorted by start.
+        segment_start_s, segment_end_s: the segment; one of no length (real MOSI has one) is an instant like any other.
+
+    Returns:
+        Indices of the words, in order; empty where no word overlaps the segment.
+    """
+    segment_end_s = max(segment_end_s, float(np.nextafter(segment_start_s, np.inf)))
+    midpoints = start_s + (end_s - start_s) / 2
+    owned = np.flatnonzero((midpoints >= segment_start_s) & (midpoints < segment_end_s))
+    if len(owned):
+        return owned
+    shared = np.minimum(_widened(start_s, end_s), segment_end_s) - np.maximum(start_s, segment_start_s)
+    if not len(shared) or shared.max() <= 0:
+        return owned
+    return np.array([shared.argmax()])
+
+
+def uniform_bins(start_s: float, end_s: float, width_s: float) -> tuple[Seconds, Seconds]:
+    """Cut [start, end) into bins of one width, the last one as long as what is left (but no sliver under 1 us)."""
+    count = max(1, int(np.ceil((end_s - start_s) / width_s - 1e-6)))
+    edges = start_s + np.arange(count + 1, dtype=np.float64) * width_s
+    edges[-1] = end_s
+    return edges[:-1], edges[1:]
+
+
+def _widened(start_s: Seconds, end_s: Seconds) -> Seconds:
+    return np.maximum(end_s, np.nextafter(start_s, np.inf))

@@ -1,0 +1,134 @@
+"""Segments and ledger rows as Arrow tables, and Parquet files whose bytes depend on nothing but their content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mosei_align.alignment.video import LedgerRow, ModalityRow, Segment
+from mosei_schemas.dataset import SEGMENTS
+from mosei_schemas.manifest import Shard
+from mosei_schemas.names import MODALITIES, State
+from mosei_schemas.publish import sha256
+from mosei_schemas.tables import ledger_schema, segments_schema
+
+ROW_GROUP: Final = 256
+_NO_SEQUENCE: Final = ModalityRow(State.NO_SEQUENCE)
+
+
+def shard_name(number: int) -> str:
+    """The name of a shard's file within the dataset directory."""
+    return f"{SEGMENTS}/part-{number:05d}.parquet"
+
+
+def segments_table(
+    segments: Sequence[Segment], dims: Mapping[str, int], label_columns: Sequence[str], speakers: Mapping[str, str]
+) -> pa.Table:
+    """The kept segments as a table of `segments_schema`."""
+    schema = segments_schema(dims, label_columns)
+    rows = [segment.row for segment in segments]
+    steps = [segment.steps for segment in segments]
+    offsets = _offsets([len(s) for s in steps])
+    words = [list(s.tokens) for s in steps]
+    columns: dict[str, Any] = {
+        "segment_id": [row.segment_id for row in rows],
+        "video_id": [row.video_id for row in rows],
+        "speaker_id": [speakers.get(row.video_id) for row in rows],
+        "label_row": [row.label_row for row in rows],
+        "start_s": [row.start_s for row in rows],
+        "end_s": [row.end_s for row in rows],
+        "labels": _vectors([s.labels[None] for s in segments], schema.field("labels").type),
+        "steps_from": [str(row.steps_from) for row in rows],
+        "steps": [row.steps for row in rows],
+        "step_start_s": _lists(offsets, _concatenated([s.start_s for s in steps], np.float64), schema, "step_start_s"),
+        "step_end_s": _lists(offsets, _concatenated([s.end_s for s in steps], np.float64), schema, "step_end_s"),
+        "words": words,
+    }
+    for name in (m for m in MODALITIES if m in dims):
+        kind = schema.field(name).type.value_type
+        vectors = _vectors([s.features[name][0] for s in segments], kind)
+        columns[name] = pa.ListArray.from_arrays(offsets, vectors, type=schema.field(name).type)
+        valid = _concatenated([s.features[name][1] for s in segments], np.bool_)
+        columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for field, column in zip(schema, columns.values(), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
+    """Ledger rows as a table of `ledger_schema`."""
+    columns: dict[str, list[object]] = {
+        "segment_id": [row.segment_id for row in rows],
+        "video_id": [row.video_id for row in rows],
+        "label_row": [row.label_row for row in rows],
+        "start_s": [row.start_s for row in rows],
+        "end_s": [row.end_s for row in rows],
+        "kept": [row.reason is None for row in rows],
+        "reason": [None if row.reason is None else str(row.reason) for row in rows],
+        "steps_from": [str(row.steps_from) for row in rows],
+        "steps": [row.steps for row in rows],
+    }
+    for name in MODALITIES:
+        found = [row.modalities.get(name, _NO_SEQUENCE) for row in rows]
+        columns[f"{name}_state"] = [str(modality.state) for modality in found]
+        columns[f"{name}_frames"] = [modality.frames for modality in found]
+        columns[f"{name}_invalid_frames"] = [modality.invalid_frames for modality in found]
+        columns[f"{name}_valid_steps"] = [modality.valid_steps for modality in found]
+    return pa.Table.from_pydict(columns, schema=ledger_schema())
+
+
+def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
+    """Write a Parquet file into a dataset directory: zstd, floats split by byte, nothing in it that names the run."""
+    path = directory / name
+    path.parent.mkdir(exist_ok=True)
+    leaves = _leaves(table.schema)
+    split = [leaf for leaf, kind in leaves if pa.types.is_floating(kind)]
+    text = [leaf for leaf, kind in leaves if pa.types.is_string(kind)]
+    pq.write_table(
+        table,
+        path,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=text,
+        column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
+        write_statistics=[leaf for leaf, _ in leaves if "." not in leaf],
+        store_schema=True,
+    )
+    return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
+
+
+def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """Parquet's own names of the leaf columns, with their types."""
+    found = []
+    for field in schema:
+        path, kind = field.name, field.type
+        while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            path, kind = f"{path}.list.element", kind.value_type
+        found.append((path, kind))
+    return found
+
+
+def _offsets(lengths: list[int]) -> pa.Array:
+    return pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
+
+
+def _concatenated(arrays: list[Any], dtype: Any) -> Any:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
+
+
+def _lists(offsets: pa.Array, values: Any, schema: pa.Schema, name: str) -> pa.Array:
+    kind = schema.field(name).type
+    return pa.ListArray.from_arrays(offsets, pa.array(values, kind.value_type), type=kind)
+
+
+def _vectors(arrays: list[Any], kind: pa.FixedSizeListType) -> pa.Array:
+    flat = _concatenated([a.reshape(-1) for a in arrays], np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=kind)

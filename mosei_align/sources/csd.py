@@ -1,0 +1,291 @@
+"""Reading one `.csd` file: HDF5 with `/<root>/data/<id>/features` and `/<root>/data/<id>/intervals`.
+
+A file is indexed once (names, shapes and types, no values) and then read a video at a time. What a file can do to a
+reader is refused here: links of any kind but hard ones, ids that look like paths, shapes that the stored bytes cannot
+hold, external and virtual storage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from mosei_schemas.errors import InputError
+
+_COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d+)\]$", re.DOTALL)
+_DEFLATE_LIMIT: Final = 1100
+"""No lossless filter of HDF5 that is in use packs more than about 1032 : 1."""
+_SMALL: Final = 1 << 20
+_DEPTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayInfo:
+    """What the index knows of one HDF5 dataset."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    """None where the type is one that no `.csd` file has a use for."""
+    problem: str = ""
+    """Why the array must not be read; empty where it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of `/<root>/data`: where it is and what its two arrays look like (None where there is none)."""
+
+    path: bytes
+    features: ArrayInfo | None
+    intervals: ArrayInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class CsdIndex:
+    """The structure of a `.csd` file.
+
+    Attributes:
+        path: the file.
+        root: name of its root group.
+        declared: the `root name` of its metadata (mmsdk's name for the sequence); the group's name where it has none.
+        metadata: key -> text; JSON strings are unpacked, anything else is left as it stands.
+        entries: video id -> its entries; `id`, `id[0]`, `id[1]`, ... belong to one video, in this order.
+        width: columns of the feature arrays (what most videos have), None where no video has any.
+        structure_sha256: SHA-256 over every key with shapes and types.
+    """
+
+    path: Path
+    root: str
+    declared: str
+    metadata: dict[str, str]
+    entries: dict[str, tuple[Entry, ...]]
+    width: int | None
+    is_text: bool
+    """Whether the features are strings (words) and not numbers."""
+    structure_sha256: str = field(repr=False)
+
+
+class CsdFile:
+    """An open `.csd` file; use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = _open(path)
+        try:
+            self._group = _root_group(self._file, path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def index(self) -> CsdIndex:
+        """Walk the file once and describe it; reads no feature values.
+
+        Raises:
+            InputError: a link that is not a hard one, an id that looks like a path, no `data` group.
+        """
+        root = str(self._group.name).lstrip("/")
+        metadata = _read_metadata(self._group, self.path)
+        entries: dict[str, list[tuple[int, Entry]]] = {}
+        for key, entry in self._walk():
+            match = _COPY_KEY.match(key)
+            base, number = (match["base"], int(match["number"])) if match else (key, -1)
+            entries.setdefault(base, []).append((number, entry))
+        ordered = {
+            base: tuple(entry for _, entry in sorted(found, key=lambda pair: pair[0]))
+            for base, found in sorted(entries.items())
+        }
+        width, is_text = _features_kind(ordered)
+        declared = metadata.get("root name", "").strip() or root
+        return CsdIndex(self.path, root, declared, metadata, ordered, width, is_text, _structure_hash(ordered))
+
+    def read(self, path: bytes, name: bytes, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Read one array whole, in native byte order, as `dtype` (for strings: as stored).
+
+        Raises:
+            OSError: HDF5 cannot read it (a damaged chunk, an unknown filter).
+        """
+        dataset = h5py.h5d.open(self._group.id, b"data/" + path + b"/" + name)
+        target = dataset.dtype.newbyteorder("=") if np.dtype(dtype).kind == "S" else np.dtype(dtype)
+        values = np.empty(dataset.shape, target)
+        if values.size:
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        return values
+
+    def _walk(self) -> Iterator[tuple[str, Entry]]:
+        data = _child_group(self._group, b"data", self.path)
+        yield from self._walk_group(data, b"", 0)
+
+    def _walk_group(self, group: h5py.h5g.GroupID, prefix: bytes, depth: int) -> Iterator[tuple[str, Entry]]:
+        for name in _hard_links(group, self.path):
+            path = prefix + name
+            key = _checked_id(path, self.path)
+            child = h5py.h5o.open(group, name)
+            if not isinstance(child, h5py.h5g.GroupID):
+                yield key, Entry(path, None, None)
+                continue
+            names = _hard_links(child, self.path)
+            if names and b"features" not in names and b"intervals" not in names and depth < _DEPTH:
+                # A "/" in an id nests groups: {data}/2011/05/features is the video "2011/05".
+                yield from self._walk_group(child, path + b"/", depth + 1)
+                continue
+            yield key, Entry(path, _describe(child, b"features", names), _describe(child, b"intervals", names))
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise InputError("no such file", path=path)
+    try:
+        if not h5py.is_hdf5(path):
+            raise InputError(
+                "not an HDF5 file, so not a .csd file", path=path, remedy="download it again or take it out"
+            )
+        return h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        reason = "it is cut short" if "truncated" in str(error) else "HDF5 cannot open it"
+        raise InputError(f"unreadable: {reason}", path=path, remedy="download it again") from error
+
+
+def _root_group(file: h5py.File, path: Path) -> h5py.Group:
+    for name in _hard_links(h5py.h5g.open(file.id, b"/"), path):
+        child = h5py.h5o.open(file.id, name)
+        if isinstance(child, h5py.h5g.GroupID) and b"data" in _hard_links(child, path):
+            return h5py.Group(child)
+    raise InputError(
+        "no root group with a 'data' group in it", path=path, remedy="a .csd file has /<root name>/data/<video id>"
+    )
+
+
+def _child_group(parent: h5py.Group, name: bytes, path: Path) -> h5py.h5g.GroupID:
+    child = h5py.h5o.open(parent.id, name)
+    if not isinstance(child, h5py.h5g.GroupID):
+        raise InputError("is not a group", path=path, ident=name.decode(), remedy="this is not a .csd file")
+    return child
+
+
+def _hard_links(group: h5py.h5g.GroupID, path: Path) -> list[bytes]:
+    """Names in a group, in HDF5's own (byte) order; any soft or external link refuses the file."""
+    names: list[bytes] = []
+    others: list[bytes] = []
+
+    def visit(name: bytes, info: Any) -> None:
+        (names if info.type == h5py.h5l.TYPE_HARD else others).append(name)
+
+    group.links.iterate(visit, info=True)
+    if others:
+        raise InputError(
+            "a soft or external link, which this program refuses to follow",
+            path=path,
+            ident=others[0].decode("utf-8", "backslashreplace"),
+            remedy="store the arrays themselves in the file",
+        )
+    return names
+
+
+def _checked_id(raw: bytes, path: Path) -> str:
+    text = raw.decode("utf-8", "backslashreplace")
+    parts = text.split("/")
+    if "\\" in text or not text.isprintable() or any(part in {"", ".", ".."} for part in parts):
+        raise InputError(
+            "a video id that looks like a path or holds control characters is refused",
+            path=path,
+            ident=repr(text),
+            remedy="rename the group",
+        )
+    return text
+
+
+def _describe(group: h5py.h5g.GroupID, name: bytes, names: list[bytes]) -> ArrayInfo | None:
+    if name not in names:
+        return None
+    child = h5py.h5o.open(group, name)
+    if not isinstance(child, h5py.h5d.DatasetID):
+        return ArrayInfo((), None, "is a group, not an array")
+    kind = child.get_type().get_class()
+    plain = kind in (h5py.h5t.FLOAT, h5py.h5t.INTEGER) or (
+        kind == h5py.h5t.STRING and not child.get_type().is_variable_str()
+    )
+    if not plain:
+        return ArrayInfo(child.shape, None, "holds neither numbers nor fixed-length strings")
+    return ArrayInfo(child.shape, child.dtype, _storage_problem(child))
+
+
+def _storage_problem(dataset: h5py.h5d.DatasetID) -> str:
+    properties = dataset.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        return "is a virtual dataset, which is refused"
+    if properties.get_external_count():
+        return "keeps its values in another file, which is refused"
+    bytes_claimed = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+    bytes_stored = dataset.get_storage_size()
+    if bytes_claimed > bytes_stored * _DEFLATE_LIMIT + (_SMALL if bytes_stored else 0):
+        return f"claims {bytes_claimed} bytes, but the file stores {bytes_stored}"
+    return ""
+
+
+def _features_kind(entries: dict[str, tuple[Entry, ...]]) -> tuple[int | None, bool]:
+    """The width that most videos have (the smaller where two tie) and whether the features are strings."""
+    shapes: Counter[tuple[int, bool]] = Counter()
+    for found in entries.values():
+        for entry in found:
+            info = entry.features
+            if info and info.dtype is not None and len(info.shape) == 2 and info.shape[1] > 0:
+                # An empty array says its width, but must not outvote one that has rows.
+                shapes[info.shape[1], info.dtype.kind == "S"] += 1000 if info.shape[0] else 1
+    if not shapes:
+        return None, False
+    (width, is_text), _ = min(shapes.items(), key=lambda item: (-item[1], item[0]))
+    return width, is_text
+
+
+def _structure_hash(entries: dict[str, tuple[Entry, ...]]) -> str:
+    digest = hashlib.sha256()
+    for base, found in entries.items():
+        for entry in found:
+            arrays = [(a.shape, str(a.dtype)) if a else None for a in (entry.features, entry.intervals)]
+            digest.update(repr((base, entry.path, arrays)).encode())
+    return digest.hexdigest()
+
+
+def _read_metadata(root: h5py.Group, path: Path) -> dict[str, str]:
+    """Metadata is a courtesy: what cannot be read as text is left out, what is no JSON is taken as it stands."""
+    if b"metadata" not in _hard_links(root.id, path):
+        return {}
+    group = h5py.h5o.open(root.id, b"metadata")
+    if not isinstance(group, h5py.h5g.GroupID):
+        return {}
+    found = {}
+    for name in _hard_links(group, path):
+        child = h5py.h5o.open(group, name)
+        if isinstance(child, h5py.h5d.DatasetID) and child.get_type().get_class() == h5py.h5t.STRING:
+            if int(np.prod(child.shape, dtype=object)) != 1 or _storage_problem(child):
+                continue
+            value = np.asarray(h5py.Dataset(child)[()]).reshape(-1)[0]
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            found[name.decode("utf-8", "replace")] = _unpacked(text)
+    return found
+
+
+def _unpacked(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, str) else text

@@ -1,0 +1,88 @@
+"""The labelled rows of one video, in the order of the file: every one of them must end up in the account.
+
+Legend: N = label rows, K = label columns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mosei_align.sources.csd import CsdFile, CsdIndex, Entry
+from mosei_align.sources.sequence import problem_of
+from mosei_schemas.names import Reason, State
+
+LONGEST_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRows:
+    """The labels of one video.
+
+    Attributes:
+        start_s, end_s: (N,) as in the file, NaN where the file has no usable intervals.
+        values: (N, K) float32 raw labels; zeros where `problems` speaks of the arrays.
+        problems: N reasons to drop the row before anything is aligned, None where there is none.
+    """
+
+    start_s: npt.NDArray[np.float64]
+    end_s: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float32]
+    problems: tuple[Reason | None, ...]
+
+
+def read_labels(file: CsdFile, index: CsdIndex, video_id: str) -> LabelRows:
+    """Read the label rows of one video; `id`, `id[0]`, ... are numbered through."""
+    width = index.width or 0
+    starts, ends, values = [], [], []
+    problems: list[Reason | None] = []
+    for entry in index.entries[video_id]:
+        times, rows, readable = _read_entry(file, entry, width, index.is_text)
+        starts.append(times[:, 0])
+        ends.append(times[:, 1])
+        values.append(rows)
+        problems += [
+            _row_problem(start, end, row) if readable else Reason.LABEL_ARRAYS
+            for start, end, row in zip(times[:, 0], times[:, 1], rows, strict=True)
+        ]
+    return LabelRows(np.concatenate(starts), np.concatenate(ends), np.concatenate(values), tuple(problems))
+
+
+def _read_entry(
+    file: CsdFile, entry: Entry, width: int, is_text: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], bool]:
+    """Intervals (n, 2), values (n, K) and whether they can be believed; a segment is a row of the intervals."""
+    state, _ = problem_of(entry, width, is_text)
+    if state is State.EMPTY:
+        return np.empty((0, 2)), np.empty((0, width), np.float32), True
+    if state is State.OK:
+        with contextlib.suppress(OSError):
+            times = file.read(entry.path, b"intervals", np.float64)
+            return times, file.read(entry.path, b"features", np.float32), True
+    count = _claimed_rows(entry)
+    times = np.full((count, 2), np.nan)
+    intervals = entry.intervals
+    if intervals and not intervals.problem and intervals.shape == (count, 2) and count:
+        with contextlib.suppress(OSError):
+            times = file.read(entry.path, b"intervals", np.float64)
+    return times, np.zeros((count, width), np.float32), False
+
+
+def _claimed_rows(entry: Entry) -> int:
+    """How many segments a damaged entry speaks of: its intervals, else its feature rows."""
+    for info in (entry.intervals, entry.features):
+        if info is not None and not info.problem and info.shape:
+            return info.shape[0]
+    return 0
+
+
+def _row_problem(start_s: float, end_s: float, values: npt.NDArray[np.float32]) -> Reason | None:
+    if not (np.isfinite(start_s) and np.isfinite(end_s) and 0 <= end_s - start_s <= LONGEST_S):
+        return Reason.LABEL_TIME
+    if not np.isfinite(values).all():
+        return Reason.LABEL_VALUE
+    return None

@@ -1,0 +1,1 @@
+"""Deciding who goes where, checking that nothing leaks, fitting the normalisation on train."""

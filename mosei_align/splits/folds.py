@@ -1,0 +1,56 @@
+"""Folds given by the user: `{"train": [video ids], "valid": [...], "test": [...]}`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from mosei_schemas.errors import InputError
+
+_NAMES: Final = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "validation": "valid",
+    "test": "test",
+}
+
+
+def read_folds(path: Path) -> dict[str, list[str]]:
+    """Read a folds file; a part may be missing.
+
+    Returns:
+        Part (`train`, `valid`, `test`) -> video ids.
+
+    Raises:
+        InputError: no JSON object of lists, an unknown or repeated part, or a video in two parts.
+    """
+    shape = 'a JSON object {"train": [video ids], "valid": [...], "test": [...]}'
+    try:
+        raw = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError("not valid JSON", path=path, remedy=f"give {shape}") from error
+    if not isinstance(raw, dict) or not raw:
+        raise InputError("not a folds file", path=path, remedy=f"give {shape}")
+    folds: dict[str, list[str]] = {}
+    seen: dict[str, str] = {}
+    for name, ids in raw.items():
+        part = _NAMES.get(str(name).casefold())
+        if part is None or part in folds:
+            raise InputError("is no part, or a part given twice", path=path, ident=str(name), remedy=f"give {shape}")
+        if not isinstance(ids, list) or not all(isinstance(video, str) for video in ids):
+            raise InputError("is not a list of video ids", path=path, ident=str(name), remedy=f"give {shape}")
+        for video in ids:
+            if seen.setdefault(video, part) != part:
+                raise InputError(
+                    f"is in {seen[video]} and in {part}", path=path, ident=video, remedy="keep it in one part"
+                )
+        folds[part] = ids
+    if not folds.get("train"):
+        raise InputError("has no train part", path=path, remedy=f"give {shape}")
+    return folds

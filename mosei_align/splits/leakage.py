@@ -1,0 +1,48 @@
+"""What a split shares between its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mosei_align.splits.segments import SegmentList
+from mosei_schemas.names import UNASSIGNED
+from mosei_schemas.splits import Leakage
+
+
+def find_leakage(segments: SegmentList, groups: Sequence[str], parts: Sequence[str]) -> Leakage:
+    """Count what lies in several parts at once; unassigned segments leak nothing.
+
+    Args:
+        segments: the kept segments.
+        groups, parts: one element a segment.
+    """
+    return Leakage(
+        groups_in_several_parts=_spread(groups, parts),
+        videos_in_several_parts=_spread(segments.video_id.tolist(), parts),
+        overlapping_pairs_across_parts=_overlapping(segments, parts),
+    )
+
+
+def _spread(keys: Sequence[str], parts: Sequence[str]) -> int:
+    found: dict[str, set[str]] = {}
+    for key, part in zip(keys, parts, strict=True):
+        if part != UNASSIGNED:
+            found.setdefault(key, set()).add(part)
+    return sum(len(places) > 1 for places in found.values())
+
+
+def _overlapping(segments: SegmentList, parts: Sequence[str]) -> int:
+    """Pairs of one video that overlap in time and lie in different parts: a sweep in order of start."""
+    count = 0
+    open_video, open_rows = None, list[int]()
+    for row in np.lexsort((segments.start_s, segments.video_id.astype(str))):
+        if parts[row] == UNASSIGNED:
+            continue
+        if segments.video_id[row] != open_video:
+            open_video, open_rows = segments.video_id[row], []
+        open_rows = [other for other in open_rows if segments.end_s[other] > segments.start_s[row]]
+        count += sum(parts[other] != parts[row] for other in open_rows)
+        open_rows.append(int(row))
+    return count

@@ -1,0 +1,77 @@
+"""What a split needs to know of the kept segments: ids, times, speakers, labels; never features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mosei_schemas.errors import DatasetError
+from mosei_schemas.labels import EMOTIONS, SENTIMENT_CLASSES, sentiment_bins
+from mosei_schemas.manifest import Manifest
+
+_COLUMNS = ("segment_id", "video_id", "speaker_id", "start_s", "end_s", "labels")
+NO_EMOTION = "no emotion"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentList:
+    """The kept segments in dataset order; every array has one element a segment."""
+
+    segment_id: npt.NDArray[np.object_]
+    video_id: npt.NDArray[np.object_]
+    speaker_id: npt.NDArray[np.object_]
+    """None where the speaker is not known."""
+    start_s: npt.NDArray[np.float64]
+    end_s: npt.NDArray[np.float64]
+    class_names: tuple[str, ...]
+    class_of: npt.NDArray[np.int64]
+    stratified_by: str
+
+    def __len__(self) -> int:
+        return len(self.segment_id)
+
+
+def read_segments(dataset: Path, manifest: Manifest) -> SegmentList:
+    """Read ids, times, speakers and labels of all kept segments.
+
+    Raises:
+        DatasetError: a shard is missing or damaged, or the dataset has no segment.
+    """
+    tables = []
+    for shard in manifest.shards:
+        try:
+            tables.append(pq.read_table(dataset / shard.name, columns=list(_COLUMNS)))
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError("missing or damaged", path=dataset / shard.name, remedy="build it again") from error
+    if not tables:
+        raise DatasetError("has no segment", path=dataset, remedy="see its ledger.parquet for the reasons")
+    table = pa.concat_tables(tables)
+    labels = table.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    names, classes, by = strata(labels.reshape(len(table), -1), manifest.label_columns)
+    columns = {name: np.array(table.column(name).to_pylist(), object) for name in _COLUMNS[:3]}
+    times = {name: table.column(name).to_numpy() for name in ("start_s", "end_s")}
+    return SegmentList(**columns, **times, class_names=names, class_of=classes, stratified_by=by)
+
+
+def strata(labels: npt.NDArray[np.float32], columns: list[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int64], str]:
+    """The classes to keep in proportion: the strongest emotion (or none), else the rounded sentiment, else nothing.
+
+    Args:
+        labels: (N, K) raw labels.
+        columns: K names.
+
+    Returns:
+        Class names, (N,) class of each segment, and what it was made from.
+    """
+    if set(EMOTIONS) <= set(columns):
+        intensities = labels[:, [columns.index(name) for name in EMOTIONS]]
+        classes = np.where(intensities.max(axis=1) > 0, intensities.argmax(axis=1), len(EMOTIONS))
+        return (*EMOTIONS, NO_EMOTION), classes.astype(np.int64), "strongest emotion"
+    if "sentiment" in columns:
+        return SENTIMENT_CLASSES, sentiment_bins(labels[:, columns.index("sentiment")]), "rounded sentiment"
+    return ("all",), np.zeros(len(labels), np.int64), "nothing (no known label column)"
