@@ -1,0 +1,1 @@
+"""Networks: a `Batch` in, an `Output` out."""

@@ -1,0 +1,80 @@
+"""Checkpoints: weights as safetensors, everything else as JSON; nothing that needs unpickling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from affect_models.nets.registry import build_model
+from affect_models.training.config import RunConfig
+from mosei_schemas.errors import InputError
+from mosei_schemas.labels import Kind
+from mosei_schemas.manifest import Strict
+from mosei_schemas.publish import new_file, write_bytes
+
+WEIGHTS: Final = "model.safetensors"
+DESCRIPTION: Final = "checkpoint.json"
+
+
+class Checkpoint(Strict):
+    """What it takes to build the network again and to use it on new data."""
+
+    config: RunConfig
+    dims: dict[str, int]
+    kind: Kind
+    classes: list[str]
+    condition_classes: int
+    epoch: int
+    """The epoch the weights are from, counted from 1."""
+    validation_metric: str
+    validation_value: float
+    manifest_sha256: str
+    split: str
+
+
+def new_network(config: RunConfig, dims: dict[str, int], kind: Kind, classes: int, condition_classes: int) -> nn.Module:
+    """The network of a configuration, freshly initialised."""
+    return build_model(config.model, config.net, dims, classes, kind, condition_classes)
+
+
+def save(folder: Path, weights: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; each file is replaced as a whole."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with new_file(folder / WEIGHTS) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
+    text = json.dumps(checkpoint.model_dump(mode="json"), indent=2) + "\n"
+    write_bytes(folder / DESCRIPTION, text.encode())
+
+
+def load(folder: Path) -> tuple[nn.Module, Checkpoint]:
+    """Build the network of a checkpoint and give it its weights, in eval mode on the CPU.
+
+    Raises:
+        InputError: a file is missing, damaged, or does not fit the network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    remedy = "train again"
+    try:
+        raw: Any = json.loads((folder / DESCRIPTION).read_bytes())
+        checkpoint = Checkpoint.model_validate(raw)
+        weights = load_file(folder / WEIGHTS)
+    except OSError as error:
+        raise InputError(f"no readable checkpoint ({error.strerror})", path=folder, remedy=remedy) from error
+    except (ValueError, ValidationError, SafetensorError) as error:
+        raise InputError("the checkpoint is damaged", path=folder, remedy=remedy) from error
+    network = new_network(
+        checkpoint.config, checkpoint.dims, checkpoint.kind, len(checkpoint.classes), checkpoint.condition_classes
+    )
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError("the weights do not fit the configuration beside them", path=folder, remedy=remedy) from error
+    return network.eval(), checkpoint

@@ -1,0 +1,163 @@
+"""The configuration of a run: one pydantic model, from defaults, a TOML file and `--set key=value`, in this order."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from affect_models.nets.registry import MODELS
+from affect_models.training.augment import AugmentConfig
+from affect_models.training.losses import LossConfig
+from mosei_schemas.errors import ConfigError
+from mosei_schemas.labels import LabelPolicy, NoEmotion, Ties, find_task
+from mosei_schemas.manifest import Strict
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class TrainConfig(Strict):
+    """How the model is trained; the defaults are the paper's."""
+
+    epochs: Positive = 100
+    """Epochs at most; the cosine schedule is stretched over them."""
+    batch_size: Positive = 64
+    """Segments per step."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Learning rate of AdamW at the start."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """Weight decay of AdamW."""
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of a gradient."""
+    clip: Literal["separate", "joint"] = "separate"
+    """Clip classifier and prior each by its own norm, or both by their common one. Under a joint clip the prior's
+    gradient scales the classifier's, although stop-gradient is meant to keep them apart."""
+    patience: Positive = 35
+    """Epochs without a better validation score after which training stops."""
+    max_steps: Positive = 50
+    """L: longer segments keep their first steps; how many steps that cuts is reported."""
+    buckets: Annotated[int, Field(ge=0)] = 0
+    """Batches per bucket: above 1, each run of so many batches is sorted by length before it is cut, and batches are
+    padded to their own longest segment. Faster on a CPU; 0 pads every batch to L."""
+    seed: Annotated[int, Field(ge=0)] = 42
+    """Seed of the weights, the order of the segments and every random draw."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ..."""
+
+
+class LabelConfig(Strict):
+    """What becomes of rows whose strongest emotion is not defined; see `LabelPolicy`."""
+
+    no_emotion: NoEmotion = "drop"
+    ties: Ties = "first"
+
+    def policy(self) -> LabelPolicy:
+        """The same as the contract's value."""
+        return LabelPolicy(self.no_emotion, self.ties)
+
+
+class EvalConfig(Strict):
+    """What is measured beside the model."""
+
+    resamples: Annotated[int, Field(ge=0)] = 1000
+    """Bootstrap resamples for the intervals."""
+    floors: bool = True
+    """Measure the majority class and a linear model on pooled features as well."""
+
+
+class RunConfig(Strict):
+    """Everything that determines a run, beside the data."""
+
+    task: str = "emotion6"
+    """What to predict: emotion6, emotion-multilabel, sentiment, sentiment7, sentiment2."""
+    model: str = "affect-diff"
+    """Which model."""
+    net: dict[str, Any] = Field(default_factory=dict)
+    """The model's own configuration, e.g. net.graph, net.vae, net.diffusion; see the model's reference."""
+    loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    labels: LabelConfig = LabelConfig()
+    evaluation: EvalConfig = EvalConfig()
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, name: str) -> str:
+        return find_task(name).name
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        if name not in MODELS:
+            raise ConfigError("no such model", ident=name, remedy=f"choose one of: {', '.join(MODELS)}")
+        return name
+
+
+def load_config(path: Path | None, settings: Sequence[str], options: Mapping[str, Any]) -> RunConfig:
+    """The resolved configuration of a run.
+
+    Args:
+        path: a TOML file, or None.
+        settings: `key=value` with dotted keys, e.g. `train.lr=1e-3`; values are read as TOML, else as text.
+        options: dotted keys from the command line's own options; None values are left out. They win.
+
+    Raises:
+        ConfigError: a file, key or value that is not possible; the message names it.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot be read ({error.strerror})", path=path) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"not valid TOML ({error})", path=path, remedy="correct the file") from error
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{setting!r} is not key=value", ident="--set", remedy="e.g. --set train.lr=1e-3")
+        _put(raw, key.strip(), _parsed(value.strip()))
+    for key, value in options.items():
+        if value is not None:
+            _put(raw, key, value)
+    return _resolved(raw, path)
+
+
+def _resolved(raw: dict[str, Any], path: Path | None) -> RunConfig:
+    try:
+        config = RunConfig.model_validate(raw)
+        net = MODELS[config.model].config.model_validate(config.net)
+    except ConfigError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        if isinstance(first.get("ctx", {}).get("error"), ConfigError):
+            raise first["ctx"]["error"] from error
+        prefix = "net." if error.title != RunConfig.__name__ else ""
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        shown = "" if first["type"] == "extra_forbidden" else f" (got {json.dumps(first['input'], default=str)})"
+        raise ConfigError(
+            f"{first['msg']}{shown}", path=path, ident=key, remedy="'affect config' lists every key with its default"
+        ) from error
+    return config.model_copy(update={"net": net.model_dump()})
+
+
+def _put(raw: dict[str, Any], key: str, value: Any) -> None:
+    *tables, last = key.split(".")
+    place = raw
+    for table in tables:
+        place = place.setdefault(table, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"{table!r} is no table", ident=key, remedy="'affect config' lists every key")
+    place[last] = value
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
