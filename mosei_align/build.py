@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mosei_align.alignment.video import AlignedVideo, align_video
+from mosei_align.alignment.video import align_video
 from mosei_align.dataset.shards import ledger_table, segments_table, shard_name, write_table
+from mosei_align.dataset.tally import ModalityTally, modality_info
 from mosei_align.engines.local import available_cores, run_tasks
 from mosei_align.sources.corpus import SPEAKERS_FILE, Corpus, open_corpus, read_map
 from mosei_align.sources.csd import CsdFile, CsdIndex
 from mosei_align.sources.labels import read_labels
 from mosei_align.sources.modalities import SourceSettings
 from mosei_align.sources.sequence import read_sequence
-from mosei_schemas.dataset import LEDGER, MANIFEST, is_dataset, to_json
+from mosei_schemas.dataset import LEDGER, MANIFEST, is_dataset, split_names, to_json
 from mosei_schemas.errors import ConfigError, InputError, OutputError
-from mosei_schemas.manifest import BuildSettings, Counts, InputFile, Manifest, ModalityInfo, Shard
-from mosei_schemas.names import Reason, State, StepSource
+from mosei_schemas.manifest import BuildSettings, Counts, InputFile, Manifest, Shard
+from mosei_schemas.names import Reason, StepSource
 from mosei_schemas.publish import new_directory, sha256, write_bytes
 from mosei_schemas.version import __version__
 
-RUN_FACTS: Final = "build-run.json"
 Progress = Callable[[int, int], None]
 
 
@@ -40,6 +38,7 @@ class BuildResult:
     out: Path
     manifest: Manifest
     ignored: tuple[CsdIndex, ...]
+    splits_removed: tuple[str, ...]
     seconds: float
 
 
@@ -60,35 +59,8 @@ class _ShardTask:
 class _ShardResult:
     shard: Shard | None
     ledger: pa.Table
-    tallies: dict[str, _Tally]
+    tallies: dict[str, ModalityTally]
     videos_kept: int
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was found in one modality; shards add up."""
-
-    videos: Counter[str] = field(default_factory=Counter)
-    numbers: Counter[str] = field(default_factory=Counter)
-    by_column: Any = 0
-
-    def add_video(self, aligned: AlignedVideo, name: str) -> None:
-        sequence = aligned.sequences[name]
-        self.videos[str(sequence.state)] += 1
-        self.numbers["rows_read"] += sequence.rows_read
-        self.numbers["rows_dropped_interval"] += sequence.rows_dropped
-        self.numbers["videos_sorted"] += sequence.was_unsorted
-        tally = aligned.tallies.get(name)
-        if tally is not None:
-            self.numbers["rows_nonfinite"] += tally.rows_nonfinite
-            self.numbers["rows_zero"] += tally.rows_zero
-            self.numbers["values_zero_filled"] += tally.values_zero_filled
-            self.by_column = self.by_column + tally.nonfinite_by_column
-
-    def add(self, other: _Tally) -> None:
-        self.videos += other.videos
-        self.numbers += other.numbers
-        self.by_column = self.by_column + other.by_column
 
 
 def build(
@@ -122,6 +94,7 @@ def build(
     """
     began = time.time()
     check_target(out, overwrite=overwrite)
+    splits_removed = tuple(split_names(out))
     corpus = open_corpus(folder, sources or SourceSettings())
     _check_policy(corpus, settings)
     speakers, speakers_input = _speakers(folder, speakers_file)
@@ -146,7 +119,10 @@ def build(
             created_by=f"mosei-align {__version__}",
             settings=settings,
             inputs=[*_inputs(corpus), *speakers_input],
-            modalities=_modality_infos(corpus, ordered),
+            modalities={
+                name: modality_info(index, [result.tallies[name] for result in ordered])
+                for name, index in corpus.modalities.items()
+            },
             label_columns=list(corpus.label_columns),
             speakers=len({speakers[v] for v in corpus.labels.entries if v in speakers}),
             counts=_counts(ledger, videos, sum(result.videos_kept for result in ordered)),
@@ -154,7 +130,7 @@ def build(
             ledger=ledger_shard,
         )
         write_bytes(staging / MANIFEST, to_json(manifest))
-    return BuildResult(out, manifest, corpus.ignored, time.time() - began)
+    return BuildResult(out, manifest, corpus.ignored, splits_removed, time.time() - began)
 
 
 def check_target(out: Path, *, overwrite: bool) -> None:
@@ -239,7 +215,8 @@ def _only(index: CsdIndex, videos: list[str]) -> CsdIndex:
 def _build_shard(task: _ShardTask) -> _ShardResult:
     """Align the videos of one shard, one at a time, and write the shard; runs in a worker."""
     ledger, segments = [], []
-    tallies = {name: _Tally() for name in task.modalities}
+    dims = {name: index.width or 1 for name, index in task.modalities.items()}
+    tallies = {name: ModalityTally.empty(width) for name, width in dims.items()}
     videos_kept = 0
     with ExitStack() as stack:
         labels_file = stack.enter_context(CsdFile(task.labels.path))
@@ -255,7 +232,6 @@ def _build_shard(task: _ShardTask) -> _ShardResult:
             videos_kept += bool(aligned.segments)
             for name, tally in tallies.items():
                 tally.add_video(aligned, name)
-    dims = {name: index.width or 1 for name, index in task.modalities.items()}
     shard = None
     if segments:
         table = segments_table(segments, dims, task.label_columns, task.speakers)
@@ -277,33 +253,6 @@ def _inputs(corpus: Corpus) -> list[InputFile]:
     ]
 
 
-def _modality_infos(corpus: Corpus, results: list[_ShardResult]) -> dict[str, ModalityInfo]:
-    infos = {}
-    for name, index in corpus.modalities.items():
-        total = _Tally()
-        for result in results:
-            total.add(result.tallies[name])
-        width = index.width or 1
-        infos[str(name)] = ModalityInfo(
-            dim=width,
-            root=index.declared,
-            videos=dict(sorted(total.videos.items())),
-            nonfinite_by_column=(np.zeros(width, np.int64) + total.by_column).tolist(),
-            **{key: total.numbers[key] for key in _NUMBERS},
-        )
-    return infos
-
-
-_NUMBERS: Final = (
-    "rows_read",
-    "rows_dropped_interval",
-    "videos_sorted",
-    "rows_nonfinite",
-    "rows_zero",
-    "values_zero_filled",
-)
-
-
 def _counts(ledger: pa.Table, videos: int, videos_kept: int) -> Counts:
     kept = ledger.column("kept").to_numpy()
     steps = ledger.column("steps").to_numpy()
@@ -319,81 +268,3 @@ def _counts(ledger: pa.Table, videos: int, videos_kept: int) -> Counts:
         steps_kept=int(steps[kept].sum()),
         kept_with_uniform_steps=int((kept & uniform).sum()),
     )
-
-
-def account(dataset: Path, manifest: Manifest) -> list[tuple[str, str, int]]:
-    """The account in words: (reason, state of the modality it speaks of, segments), in the order of the reasons."""
-    ledger = pq.read_table(dataset / LEDGER, columns=["reason", "text_state", "audio_state", "video_state"])
-    modality = {Reason.NO_WORDS: "text", Reason.NO_TEXT: "text", Reason.NO_AUDIO: "audio", Reason.NO_VIDEO: "video"}
-    found: Counter[tuple[str, str]] = Counter()
-    for row in ledger.to_pylist():
-        if row["reason"] is not None:
-            name = modality.get(Reason(row["reason"]))
-            found[row["reason"], row[f"{name}_state"] if name else ""] += 1
-    order = list(Reason)
-    assert sum(found.values()) == manifest.counts.dropped
-    return [(r, s, n) for (r, s), n in sorted(found.items(), key=lambda i: (order.index(Reason(i[0][0])), i[0][1]))]
-
-
-def describe_state(state: str) -> str:
-    """A `State` in words, for people."""
-    return (
-        {
-            State.ID_MISSING: "video not in the file",
-            State.MISSING_ARRAY: "features or intervals missing",
-            State.LENGTH_MISMATCH: "features and intervals differ in length",
-            State.BAD_ARRAY: "array of a wrong shape or type",
-            State.EMPTY: "arrays without rows",
-            State.NO_OVERLAP: "nothing overlaps the segment",
-            State.ALL_INVALID: "everything in it is invalid",
-            State.LOW_COVERAGE: "fewer valid steps than asked for",
-            State.NO_SEQUENCE: "no such sequence",
-        }.get(State(state), state)
-        if state
-        else ""
-    )
-
-
-def settings_of(options: Mapping[str, Any]) -> BuildSettings:
-    """Validated settings from raw options.
-
-    Raises:
-        ConfigError: an option has an impossible value; the message lists the possible ones.
-    """
-    from pydantic import ValidationError
-
-    try:
-        return BuildSettings.model_validate(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise ConfigError(
-            f"{first['input']!r} is not possible", ident=f"--{name.replace('_', '-')}", remedy=first["msg"].lower()
-        ) from error
-
-
-def parse_coverage(text: str) -> dict[str, float]:
-    """`--min-coverage` as settings: a number of steps ("3") or a share of the segment's steps ("50%", "0.5").
-
-    Raises:
-        ConfigError: neither.
-    """
-    try:
-        if text.endswith("%"):
-            share = float(text[:-1]) / 100
-        elif "." in text:
-            share = float(text)
-        else:
-            steps = int(text)
-            if steps >= 1:
-                return {"min_coverage_steps": steps}
-            share = -1.0
-    except ValueError:
-        share = -1.0
-    if not 0 < share <= 1:
-        raise ConfigError(
-            f"{text!r} is not possible",
-            ident="--min-coverage",
-            remedy="give a number of steps such as 3, or a share of the steps such as 50%",
-        )
-    return {"min_coverage_share": share}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
+import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -97,13 +101,16 @@ class RunConfig(Strict):
         return name
 
 
-def load_config(path: Path | None, settings: Sequence[str], options: Mapping[str, Any]) -> RunConfig:
+def load_config(
+    path: Path | None, settings: Sequence[str], options: Mapping[str, Any], *, task: str = "emotion6"
+) -> RunConfig:
     """The resolved configuration of a run.
 
     Args:
         path: a TOML file, or None.
         settings: `key=value` with dotted keys, e.g. `train.lr=1e-3`; values are read as TOML, else as text.
         options: dotted keys from the command line's own options; None values are left out. They win.
+        task: the task where nothing else names one.
 
     Raises:
         ConfigError: a file, key or value that is not possible; the message names it.
@@ -124,6 +131,7 @@ def load_config(path: Path | None, settings: Sequence[str], options: Mapping[str
     for key, value in options.items():
         if value is not None:
             _put(raw, key, value)
+    raw.setdefault("task", task)
     return _resolved(raw, path)
 
 
@@ -161,3 +169,33 @@ def _parsed(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def describe_keys(model: str = "affect-diff") -> list[tuple[str, str, str]]:
+    """Every key that `--set` takes, with its default and what it means, as documented under the field."""
+    found: list[tuple[str, str, str]] = []
+    _describe(RunConfig, "", found)
+    _describe(MODELS[model].config, "net.", found)
+    return [row for row in found if row[0] != "net"]
+
+
+def _describe(config: type[Strict], prefix: str, found: list[tuple[str, str, str]]) -> None:
+    documented = _field_docs(config)
+    for name, info in config.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Strict):
+            _describe(info.annotation, f"{prefix}{name}.", found)
+        else:
+            default = info.get_default(call_default_factory=True)
+            found.append((prefix + name, json.dumps(default), documented.get(name, "")))
+
+
+def _field_docs(config: type[Strict]) -> dict[str, str]:
+    """The string under each field of a configuration class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for field, below in itertools.pairwise(body.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                docs[name] = " ".join(text.split())
+    return docs

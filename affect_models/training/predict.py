@@ -29,7 +29,8 @@ def predict(network: nn.Module, data: DeviceData, kind: Kind) -> tuple[npt.NDArr
     network.eval()
     scores: list[Tensor] = []
     weights: list[Tensor] = []
-    for chosen in torch.arange(len(data), device=data.lengths.device).split(BATCH):
+    for first in range(0, len(data), BATCH):
+        chosen = torch.arange(first, min(first + BATCH, len(data)), device=data.lengths.device)
         length = int(data.lengths[chosen].max())
         output = network(data.batch(chosen, length).without_targets())
         scores.append(_probabilities(output.prediction.float(), kind))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +22,9 @@ from affect_models.training import checkpoint as checkpoints
 from affect_models.training.config import RunConfig
 from affect_models.training.predict import predict
 from affect_models.training.trainer import EpochLog, FitResult, choose_device, fit
+from mosei_schemas.dataset import read_manifest
 from mosei_schemas.errors import DatasetError, InputError, OutputError
-from mosei_schemas.labels import Task, find_task
+from mosei_schemas.labels import Task, available_tasks, find_task
 from mosei_schemas.manifest import Count, Strict
 from mosei_schemas.publish import new_file, unwritable, write_bytes
 from mosei_schemas.version import __version__
@@ -130,6 +131,12 @@ def run(
     report = _evaluate(loaded, config, folder, fitted)
     write_bytes(folder / METRICS, (report.model_dump_json(indent=2) + "\n").encode())
     return folder, report
+
+
+def default_task(dataset: Path) -> str:
+    """emotion6 where the dataset's labels serve it, else the first task that they serve."""
+    tasks = available_tasks(read_manifest(dataset).label_columns)
+    return tasks[0].name if tasks else "emotion6"
 
 
 def load(dataset: Path, split_name: str | None, config: RunConfig) -> Loaded:
@@ -340,8 +347,3 @@ def read_report(folder: Path) -> RunReport:
         ) from error
     except ValueError as error:
         raise InputError(f"{METRICS} is damaged", path=folder, remedy="train again") from error
-
-
-def as_table(report: RunReport) -> Mapping[str, Any]:
-    """The report as plain data."""
-    return asdict(report) if not isinstance(report, Strict) else report.model_dump(mode="json")

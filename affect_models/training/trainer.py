@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -182,11 +181,15 @@ def make_batches(lengths: Tensor, config: RunConfig, order: torch.Generator) -> 
     """
     shuffled = torch.randperm(len(lengths), generator=order)
     size, buckets = config.train.batch_size, config.train.buckets
-    if buckets > 1:
-        runs = shuffled.split(size * buckets)
-        batches = [b for run in runs for b in run[lengths[run].argsort(stable=True)].split(size)]
-        return [batches[i] for i in torch.randperm(len(batches), generator=order).tolist()]
-    return list(shuffled.split(size))
+    if buckets <= 1:
+        return _pieces(shuffled, size)
+    runs = _pieces(shuffled, size * buckets)
+    batches = [batch for run in runs for batch in _pieces(run[lengths[run].argsort(stable=True)], size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=order).tolist()]
+
+
+def _pieces(numbers: Tensor, size: int) -> list[Tensor]:
+    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
 
 def choose_device(name: str) -> torch.device:
@@ -217,8 +220,3 @@ def _check_finite(losses: dict[str, float], epoch: int) -> None:
             f"training diverged in epoch {epoch + 1}: the loss {bad[0]!r} is not finite",
             remedy="lower the learning rate, e.g. --set train.lr=1e-4",
         )
-
-
-def snapshot(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights."""
-    return copy.deepcopy(network.state_dict())

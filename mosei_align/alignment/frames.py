@@ -20,12 +20,12 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class FrameTally:
-    """What was found while the frames of a video were checked; tallies of several videos add up."""
+    """What was found while the frames of a video were checked."""
 
-    rows_nonfinite: int = 0
-    rows_zero: int = 0
-    values_zero_filled: int = 0
-    nonfinite_by_column: npt.NDArray[np.int64] | None = None
+    rows_nonfinite: int
+    rows_zero: int
+    values_zero_filled: int
+    nonfinite_by_column: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -134,6 +135,17 @@ def load_settings(path: Path | None, roots: dict[str, str] | None = None) -> Sou
             ident=key,
             remedy=f"tables are {', '.join(ROLES)}, each with roots = [...]",
         ) from error
+
+
+def parse_roots(options: Sequence[str] | None) -> dict[str, str]:
+    """`ROLE=NAME` options as a mapping; an empty name leaves the role out. Raises ConfigError where one is not that."""
+    roots = {}
+    for option in options or ():
+        role, equals, name = option.partition("=")
+        if not equals:
+            raise ConfigError(f"{option!r} is not ROLE=NAME", ident="--root", remedy="e.g. --root video=OpenFace_2")
+        roots[role.strip()] = name.strip()
+    return roots
 
 
 def _plain(name: str) -> str:

@@ -73,7 +73,7 @@ class Recipe:
     mean_segments: float = 6.1
     """Labelled segments per video, those without labels counted (MOSEI: 23,259 / 3,837)."""
     median_segment_s: float = 6.5
-    mean_gap_s: float = 15.0
+    mean_gap_s: float = 20.0
     """Unlabelled time before the first segment, after the last, and between those that do not overlap."""
     videos_per_speaker: float = 3.0
 
@@ -93,7 +93,7 @@ class Recipe:
     """Strength of the class signal in the modality that decides; 0 leaves nothing to learn."""
     weak: float = 0.15
     """Its strength in the other two."""
-    speaker_offset: float = 1.0
+    speaker_offset: float = 0.7
     """Spread of the speakers' own offsets in audio and video, in standard deviations of a frame."""
     speaker_concentration: float = 3.0
     """Concentration of the speakers' class priors (Dirichlet) around MOSEI's; small means one-sided speakers."""
@@ -114,7 +114,9 @@ class Recipe:
         for name in ("strong", "weak", "speaker_offset"):
             _check(name, getattr(self, name) >= 0, "choose a number that is not negative")
         shares = self.signal_shares
-        _check("signal_shares", min(shares) >= 0 and math.isclose(sum(shares), 1), "choose three shares that add up to 1")
+        _check(
+            "signal_shares", min(shares) >= 0 and math.isclose(sum(shares), 1), "choose three shares that add up to 1"
+        )
         _check("none_share", 0 <= self.none_share < 0.6, "choose a share from 0 to 0.6")
         _check("tied_share", 0 <= self.tied_share < 1 - self.none_share, "choose a smaller share")
         for name in (f.name for f in fields(DefectRates)):

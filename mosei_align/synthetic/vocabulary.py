@@ -78,35 +78,26 @@ def choose_tokens(
     segment = np.full(len(midpoints), -1)
     for i, (start_s, end_s) in enumerate(timeline.segments):
         segment[np.searchsorted(midpoints, start_s) : np.searchsorted(midpoints, end_s)] = i
-    groups = np.where(segment >= 0, _groups(recipe, annotation, rng)(segment), 0)
     tokens = np.full(len(timeline.spoken), -1)
-    tokens[timeline.spoken] = _from_groups(vocabulary, groups, rng)
+    tokens[timeline.spoken] = _from_groups(vocabulary, _choose_groups(recipe, annotation, segment, rng), rng)
     return tokens
 
 
-class _GroupDraw:
-    """Chooses a group for each word of a segment."""
-
-    def __init__(self, recipe: Recipe, annotation: Annotation, rng: np.random.Generator) -> None:
-        decides = annotation.decided_by == MODALITIES.index("text")
-        strength = np.where(decides, recipe.strong, recipe.weak)
-        felt = annotation.classes != NONE
-        self._emotion = np.where(felt, np.minimum(_EMOTION_RATE * strength, _MOST_EMOTION), 0.0)
-        self._classes = np.where(felt, annotation.classes, 0)
-        self._sentiment = annotation.values[:, 0].astype(np.float64)
-        self._rng = rng
-
-    def __call__(self, segment: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """(W,) segment indices -> (W,) group indices."""
-        chance = self._rng.random(len(segment))
-        emotion = self._emotion[segment]
-        sentiment = self._sentiment[segment]
-        groups = np.where(chance < emotion, 1 + self._classes[segment], 0)
-        coloured = (chance >= emotion) & (chance < emotion + _SENTIMENT_RATE * np.abs(sentiment))
-        return np.where(coloured, np.where(sentiment > 0, _POSITIVE, _NEGATIVE), groups)
-
-
-_groups = _GroupDraw
+def _choose_groups(
+    recipe: Recipe, annotation: Annotation, segment: npt.NDArray[np.int64], rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """(W,) the segment of each word, -1 for none -> (W,) its group."""
+    decides = annotation.decided_by == MODALITIES.index("text")
+    felt = annotation.classes != NONE
+    share = np.minimum(_EMOTION_RATE * np.where(decides, recipe.strong, recipe.weak), _MOST_EMOTION)
+    # One entry more, which index -1 finds: outside the segments all words are general ones.
+    emotional = np.append(np.where(felt, share, 0.0), 0.0)[segment]
+    sentiment = np.append(annotation.values[:, 0].astype(np.float64), 0.0)[segment]
+    group_of_class = 1 + np.append(np.where(felt, annotation.classes, 0), 0)[segment]
+    chance = rng.random(len(segment))
+    coloured = chance < emotional + _SENTIMENT_RATE * np.abs(sentiment)
+    sentimental = np.where(coloured, np.where(sentiment > 0, _POSITIVE, _NEGATIVE), 0)
+    return np.where(chance < emotional, group_of_class, sentimental)
 
 
 def _from_groups(
@@ -126,7 +117,7 @@ def _zipf(size: int) -> npt.NDArray[np.float64]:
 
 
 def _spell(index: int) -> str:
-    """A word of two to four syllables; no two indices below 4,900 share one, and none is the pause."""
+    """A word of two to four syllables; no two indices below 4,225 share one, and none is the pause."""
     syllables = [c + v for c in _CONSONANTS for v in _VOWELS]
     first, second = divmod(index, len(syllables))
     ending = [syllables[(index * 7 + k * 11) % len(syllables)] for k in range(index % 3)]

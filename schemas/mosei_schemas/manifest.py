@@ -98,7 +98,7 @@ class Manifest(Strict):
     """The whole of `manifest.json`; it holds nothing that differs from run to run."""
 
     format: Literal["mosei-align dataset"] = FORMAT_NAME
-    format_version: Literal[1] = FORMAT_VERSION  # type: ignore[assignment]
+    format_version: Literal[1] = FORMAT_VERSION
     created_by: str
     settings: BuildSettings
     inputs: list[InputFile]

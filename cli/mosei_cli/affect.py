@@ -1,0 +1,121 @@
+"""`affect`: train and evaluate models on a dataset of `mosei-align`. Every command calls one library function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mosei_cli import console
+
+app = typer.Typer(
+    name="affect",
+    help="Train Affect-Diff on a dataset that [bold]mosei-align[/] has built and split, and measure it honestly: the "
+    "checkpoint is chosen on valid, the test part is read once, every number has an interval.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        console.show_version("affect")
+
+
+@app.command(
+    epilog="Examples: affect train --data parquet/   |   "
+    "affect train --data parquet/ --task sentiment --epochs 20 --set loss.huber_beta=0.5"
+)
+def train(
+    data: Annotated[Path, typer.Option("--data", help="Dataset directory.")] = Path("parquet"),
+    split: Annotated[
+        str | None, typer.Option("--split", help="Name of the split; needed where there are several.")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="emotion6, emotion-multilabel, sentiment, sentiment7 or sentiment2. Default: emotion6, or sentiment "
+            "where the dataset has no emotions.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs at most. Default: 100.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run. Default: 42.", min=0)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory to make. Default: a new one under runs/.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with the run's configuration.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One key, e.g. train.lr=1e-3; 'affect config' lists them."),
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = None,
+) -> None:
+    """Train on one split: choose the checkpoint on valid, read test once, report with intervals."""
+    _need_torch()
+    from affect_models.training.config import load_config
+    from affect_models.training.run import default_task
+    from affect_models.training.run import run as run_training
+    from mosei_cli.live import TrainingDisplay
+
+    options = {"task": task, "train.epochs": epochs, "train.seed": seed, "train.device": device}
+    resolved = load_config(config, settings or [], options, task=default_task(data))
+    with TrainingDisplay(resolved) as display:
+        folder, report = run_training(
+            data, split, resolved, out, started=display.started, epoch_done=display.epoch_done
+        )
+    display.finished(folder, report)
+
+
+@app.command(epilog="Example: affect show runs/affect-diff-emotion6-speaker-disjoint-seed42")
+def show(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished run.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json as it is.")] = False,
+) -> None:
+    """Show the result of a finished run again."""
+    _need_torch()
+    from affect_models.training.run import read_report
+    from mosei_cli.live import show_report
+
+    report = read_report(run)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        show_report(run, report)
+
+
+@app.command(epilog="Example: affect config | grep lr")
+def config() -> None:
+    """List every configuration key with its default and meaning."""
+    _need_torch()
+    from affect_models.training.config import describe_keys
+
+    for key, default, meaning in describe_keys():
+        typer.echo(f"{key} = {default}")
+        if meaning:
+            typer.echo(f"    {meaning}")
+
+
+def _need_torch() -> None:
+    """Raise the one-line error where the extra that brings torch is not installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "safetensors", "sklearn") if find_spec(name) is None]
+    if missing:
+        from mosei_schemas.errors import ConfigError
+
+        raise ConfigError(
+            f"affect needs {' and '.join(missing)}, which this installation lacks",
+            remedy="install the extra: pip install 'mosei-align[train]'",
+        )
+
+
+def main() -> None:
+    """Entry point of `affect`."""
+    console.run(app, "affect")

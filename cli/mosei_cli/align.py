@@ -1,0 +1,214 @@
+"""`mosei-align`: .csd files -> an aligned, accounted-for dataset. Every command calls one library function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mosei_cli import console
+
+app = typer.Typer(
+    name="mosei-align",
+    help="Turn CMU-MOSEI (or MOSI) .csd files into an aligned dataset with an account of every labelled segment.\n\n"
+    "The usual way: [bold]validate[/] the files, [bold]build[/] the dataset, [bold]split[/] it, then train with "
+    "[bold]affect train[/]. No files at hand? [bold]sample[/] writes a synthetic corpus.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Folder = Annotated[Path, typer.Argument(help="Folder of .csd files.", show_default=False)]
+Modalities = Annotated[
+    Path | None,
+    typer.Option("--modalities", help="TOML file that says which root group is which modality.", show_default=False),
+]
+Roots = Annotated[
+    list[str] | None,
+    typer.Option("--root", help="One role, e.g. video=OpenFace_2; may be repeated.", metavar="ROLE=NAME"),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, expose_value=True)
+    ] = False,
+) -> None:
+    if version:
+        console.show_version("mosei-align")
+
+
+@app.command(epilog="Example: mosei-align sample csd/ --videos 120 --seed 1")
+def sample(
+    out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.", show_default=False)],
+    videos: Annotated[int, typer.Option(help="Number of videos.", min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.", min=0)] = 0,
+    clean: Annotated[bool, typer.Option("--clean", help="Without the defects of real files.")] = False,
+) -> None:
+    """Write a synthetic corpus with MOSEI's schema, skew and defects, and the truth about it."""
+    from mosei_align.synthetic.corpus import write_corpus
+    from mosei_align.synthetic.recipe import Recipe
+    from mosei_cli import show
+
+    with console.progress_bar("Writing", "videos") as advance:
+        summary = write_corpus(out, Recipe(videos=videos, seed=seed, clean=clean), lambda done: advance(done, videos))
+    show.corpus(summary)
+
+
+@app.command(epilog="Example: mosei-align validate csd/ --json > problems.json")
+def validate(
+    folder: Folder,
+    modalities: Modalities = None,
+    root: Roots = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Report every problem of every file in one table; exit code 1 if one of them is an error."""
+    from mosei_align.sources.modalities import load_settings, parse_roots
+    from mosei_align.validate import to_json
+    from mosei_align.validate import validate as check
+    from mosei_cli import show
+
+    with console.progress_bar("Checking", "videos") as advance:
+        findings = check(
+            folder, load_settings(modalities, parse_roots(root)), lambda _file, done, total: advance(done, total)
+        )
+    if as_json:
+        typer.echo(to_json(findings))
+    else:
+        show.findings(folder, findings)
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(console.EXIT_ERROR)
+
+
+@app.command(epilog="Example: mosei-align embed csd/words.csd glove.840B.300d.txt.gz --out csd/vectors.csd")
+def embed(
+    words: Annotated[Path, typer.Argument(help=".csd file of timestamped words.", show_default=False)],
+    vectors: Annotated[Path, typer.Argument(help="Table in GloVe's text format, may be gzipped.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The .csd file to write.", show_default=False)],
+    root: Annotated[str, typer.Option("--root", help="Name of the new sequence.")] = "glove_vectors",
+    pause: Annotated[str, typer.Option("--pause", help="Token that marks a pause.")] = "sp",
+    unknown: Annotated[
+        str,
+        typer.Option(
+            "--unknown", help="Words the table lacks: nan (kept as steps without text) or zero (like pauses)."
+        ),
+    ] = "nan",
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn timestamped words and a table of word vectors into a word-vector sequence."""
+    from mosei_align.embed import embed as run_embed
+    from mosei_cli import show
+
+    with console.progress_bar("Embedding", "videos") as advance:
+        result = run_embed(
+            words, vectors, out, root=root, pause_token=pause, unknown=unknown, overwrite=overwrite, progress=advance
+        )
+    show.embedding(out, result)
+
+
+@app.command(
+    epilog="Examples: mosei-align build --policy strict   |   "
+    "mosei-align build --csd csd/ --out masked/ --policy masked --min-coverage 50%"
+)
+def build(
+    csd: Annotated[Path, typer.Option("--csd", help="Folder of .csd files.")] = Path("csd"),
+    out: Annotated[Path, typer.Option("--out", help="Dataset directory to write.")] = Path("parquet"),
+    policy: Annotated[
+        str, typer.Option("--policy", help="strict: every modality must be there; masked: any one of them.")
+    ] = "strict",
+    min_coverage: Annotated[
+        str, typer.Option("--min-coverage", help="Valid steps a modality needs: a number (3) or a share (50%).")
+    ] = "1",
+    nonfinite: Annotated[
+        str,
+        typer.Option("--nonfinite", help="A NaN or infinity costs its frame, its column's share of the mean, or zero."),
+    ] = "frame",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Worker processes; default: one a core.", min=1, show_default=False),
+    ] = None,
+    speakers: Annotated[
+        Path | None,
+        typer.Option("--speakers", help="CSV of video id, speaker id. Default: speakers.csv beside the files."),
+    ] = None,
+    modalities: Modalities = None,
+    root: Roots = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Align the files into a dataset, and account for every labelled segment."""
+    from mosei_align.build import build as run_build
+    from mosei_align.options import build_settings
+    from mosei_align.sources.modalities import load_settings, parse_roots
+    from mosei_cli import show
+
+    settings = build_settings(policy=policy, min_coverage=min_coverage, nonfinite=nonfinite)
+    sources = load_settings(modalities, parse_roots(root))
+    with console.progress_bar("Aligning", "videos") as advance:
+        result = run_build(
+            csd,
+            out,
+            settings,
+            sources=sources,
+            speakers_file=speakers,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=advance,
+        )
+    show.build(result)
+
+
+@app.command(
+    epilog="Examples: mosei-align split --speaker-disjoint   |   mosei-align split parquet/ --folds folds.json"
+)
+def split(
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory.")] = Path("parquet"),
+    speaker_disjoint: Annotated[
+        bool, typer.Option("--speaker-disjoint", help="Whole speakers (else whole videos), classes in proportion.")
+    ] = False,
+    stratified: Annotated[bool, typer.Option("--stratified", help="Single segments, classes in proportion.")] = False,
+    random: Annotated[bool, typer.Option("--random", help="Single segments, by lot. Leaks.")] = False,
+    folds: Annotated[
+        Path | None,
+        typer.Option("--folds", help='JSON file {"train": [video ids], "valid": [...], "test": [...]}.'),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="CSV of video id, speaker id, for --speaker-disjoint."),
+    ] = None,
+    ratios: Annotated[str, typer.Option("--ratios", help="Shares of train, valid and test.")] = "0.7,0.15,0.15",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same split.", min=0)] = 42,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the split. Default: the protocol's."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Assign segments to train, valid and test, fit the normalisation on train, check for leakage."""
+    from mosei_align.options import split_protocol
+    from mosei_align.split import parse_ratios
+    from mosei_align.split import split as run_split
+    from mosei_cli import show
+
+    protocol = split_protocol(
+        speaker_disjoint=speaker_disjoint, stratified=stratified, random=random, folds=folds, groups=groups
+    )
+    result = run_split(
+        dataset,
+        protocol,
+        folds=folds,
+        groups=groups,
+        ratios=parse_ratios(ratios),
+        seed=seed,
+        name=name,
+        overwrite=overwrite,
+    )
+    show.split(dataset, result)
+
+
+def main() -> None:
+    """Entry point of `mosei-align`."""
+    console.run(app, "mosei-align")

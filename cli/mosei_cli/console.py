@@ -1,0 +1,83 @@
+"""What both programs share: the one-line error, numbers for people, progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run an app; a known error is one line on standard error and exit code 1, anything else keeps its traceback."""
+    try:
+        app(prog_name=name)
+    except KeyboardInterrupt:
+        err.print(f"{name}: interrupted", markup=False)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_ERROR)
+    except ValueError as error:
+        # Imported only now: the contract brings pydantic along, and --help must not wait for it.
+        from mosei_schemas.errors import MoseiError
+
+        if not isinstance(error, MoseiError):
+            raise
+        err.print(f"{name}: error: {error}", markup=False)
+        sys.exit(EXIT_ERROR)
+
+
+def show_version(program: str) -> None:
+    """Print the version and leave."""
+    from mosei_schemas.version import FORMAT_VERSION, __version__
+
+    out.print(f"{program} {__version__} (dataset format {FORMAT_VERSION})")
+    raise typer.Exit
+
+
+@contextmanager
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error while the block runs, gone when it ends; call the yielded function with (done, total)."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def share(part: int, whole: int) -> str:
+    """A share as people read it, e.g. ` 8.6 %`."""
+    return f"{100 * part / whole:5.1f} %" if whole else "    - "
+
+
+def size(number: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError

@@ -1,0 +1,139 @@
+"""What `affect` prints: a line an epoch while it trains, and the result beside its floors."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from rich.markup import escape
+from rich.table import Table
+
+from mosei_cli.console import out
+
+if TYPE_CHECKING:
+    from affect_models.evaluation.metrics import Evaluation
+    from affect_models.training.config import RunConfig
+    from affect_models.training.run import Loaded, PartReport, RunReport
+
+_SHOWN: Final = {
+    "multiclass": ("balanced_accuracy", "macro_f1", "accuracy", "auroc"),
+    "multilabel": ("macro_f1", "weighted_f1", "balanced_accuracy", "auroc"),
+    "regression": ("mae", "pearson", "acc2_non0", "acc7"),
+}
+
+
+class TrainingDisplay:
+    """Live progress: what is trained on, then one line an epoch. A context manager."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._kind = ""
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def started(self, loaded: Loaded, folder: Path) -> None:
+        """Say what is trained, on what, and where the run goes."""
+        info, train = loaded.split.info, loaded.train
+        self._kind, self._began = loaded.task.kind, time.monotonic()
+        out.print(
+            f"{self._config.model} on {loaded.task.name} ({loaded.task.summary}); split {info.name} ({info.protocol}): "
+            f"{len(train):,} train, {len(loaded.valid):,} valid segments; run {escape(str(folder))}"
+        )
+        for part in (train, loaded.valid):
+            left_out = ", ".join(f"{n:,} ({why})" for why, n in part.without_target.items() if n)
+            if left_out:
+                out.print(f"  {part.data.part}: left out for want of a target: {left_out}")
+        if train.data.steps_cut:
+            out.print(
+                f"  train: {train.data.segments_cut:,} segments are longer than {self._config.train.max_steps} steps; "
+                f"{train.data.steps_cut:,} steps are cut"
+            )
+        absent = [name for name, width in loaded.split.dims.items() if not width]
+        if absent:
+            out.print(f"  the dataset has no {' and no '.join(absent)}: the model is built without")
+
+    def epoch_done(self, entry: dict[str, Any]) -> None:
+        """One line: losses, validation, time left at most."""
+        done, epochs = entry["epoch"], self._config.train.epochs
+        left = (time.monotonic() - self._began) / done * (epochs - done)
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in entry["losses"].items() if name != "total")
+        shown = "  ".join(f"{name} {_number(entry['valid'][name])}" for name in _SHOWN[self._kind][:2])
+        mark = "[green]best[/]" if entry["best"] else "    "
+        out.print(f"{done:4d}/{epochs}  {losses}  |  valid {shown}  {mark}  {_clock(left)} left at most")
+
+    def finished(self, folder: Path, report: RunReport) -> None:
+        """The result."""
+        show_report(folder, report)
+
+
+def show_report(folder: Path, report: RunReport) -> None:
+    """The result of a run: the model beside its floors, with intervals, and every reservation."""
+    chosen = report.selection
+    out.print(
+        f"\n{report.model} on {report.task}: epoch {chosen.epoch} of {chosen.epochs} chosen by {chosen.metric} on valid"
+        f"{' (stopped early)' if chosen.stopped_early else ''}; "
+        f"{report.parameters['trainable'] / 1e6:.2f} M parameters trained; {_clock(report.seconds)}"
+    )
+    for name, part in (("valid", report.valid), ("test", report.test)):
+        if part is not None and part.model is not None:
+            _show_part(name, part)
+    if report.valid.model is not None and report.valid.model.kind == "multiclass":
+        _show_classes("test" if report.test else "valid", report.test or report.valid)
+    out.print(f"Note: {chosen.note}.")
+    for note in report.notes:
+        out.print(f"[yellow]Note: {escape(note)}.[/]")
+    out.print(f"Everything is in {escape(str(folder / 'metrics.json'))}")
+
+
+def _show_part(name: str, part: PartReport) -> None:
+    assert part.model is not None
+    table = Table(
+        title=f"{name}: {part.segments:,} segments of {part.groups:,} groups; 95 % intervals over groups",
+        title_justify="left",
+    )
+    table.add_column("")
+    shown = _SHOWN[part.model.kind]
+    for metric in shown:
+        table.add_column(metric, justify="right")
+    for label, evaluation in (("model", part.model), ("linear floor", part.linear), ("majority floor", part.majority)):
+        if evaluation is not None:
+            table.add_row(label, *(_with_interval(evaluation, metric) for metric in shown))
+    out.print(table)
+
+
+def _show_classes(name: str, part: PartReport) -> None:
+    assert part.model is not None
+    table = Table(title=f"{name}, by class", title_justify="left")
+    for heading in ("class", "n", "predicted", "recall", "F1"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for score in part.model.per_class:
+        table.add_row(
+            score.name, f"{score.n:,}", f"{score.predicted:,}", _number(score.recall.value), _number(score.f1.value)
+        )
+    out.print(table)
+
+
+def _with_interval(evaluation: Evaluation, name: str) -> str:
+    metric = evaluation.metrics[name]
+    if metric.low is None or metric.high is None:
+        return _number(metric.value)
+    return f"{_number(metric.value)} [dim]{metric.low:.3f} - {metric.high:.3f}[/]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
