@@ -13,6 +13,7 @@ from mosei_align.synthetic.identity import Identity
 from mosei_align.synthetic.plan import Root, Trouble, VideoPlan, sound_plan
 from mosei_align.synthetic.randomness import Purpose, VideoRandom, side_random
 from mosei_align.synthetic.recipe import Recipe
+from mosei_align.synthetic.timeline import hush
 from mosei_schemas.names import Reason, State
 
 Planner = Callable[[VideoPlan, np.random.Generator], VideoPlan | None]
@@ -96,9 +97,7 @@ def _silent_segment(plan: VideoPlan, rng: np.random.Generator) -> VideoPlan | No
     """Turn every word that touches one segment into a pause; its neighbours keep two words or more."""
     for segment in rng.permutation(plan.sound).tolist():
         start_s, end_s = plan.label_times[segment]
-        tokens = plan.timeline.tokens
-        touched = (tokens[:, 0] < end_s + _SILENT_MARGIN_S) & (tokens[:, 1] > start_s - _SILENT_MARGIN_S)
-        timeline = replace(plan.timeline, spoken=plan.timeline.spoken & ~touched)
+        timeline = hush(plan.timeline, start_s - _SILENT_MARGIN_S, end_s + _SILENT_MARGIN_S)
         quiet = replace(plan, timeline=timeline)
         others = (quiet.words_of(i) for i in plan.sound if i != segment)
         if timeline.spoken.any() and (not plan.words_known or all(len(words) >= 2 for words in others)):

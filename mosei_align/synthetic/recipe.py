@@ -73,7 +73,7 @@ class Recipe:
     mean_segments: float = 6.1
     """Labelled segments per video, those without labels counted (MOSEI: 23,259 / 3,837)."""
     median_segment_s: float = 6.5
-    mean_gap_s: float = 20.0
+    mean_gap_s: float = 17.5
     """Unlabelled time before the first segment, after the last, and between those that do not overlap."""
     videos_per_speaker: float = 3.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -72,6 +72,17 @@ def lay_out(
     return Timeline(duration_s, tokens, spoken, clear_of_midpoints(segments, tokens[spoken], label_dtype))
 
 
+def hush(timeline: Timeline, start_s: float, end_s: float) -> Timeline:
+    """The timeline with one pause in place of every word and pause that touches [start_s, end_s)."""
+    tokens = timeline.tokens
+    touched = tokens[(tokens[:, 0] < end_s) & (tokens[:, 1] > start_s)]
+    if not len(touched):
+        return timeline
+    silence = (float(touched[0, 0]), float(touched[-1, 1]))
+    tokens, spoken = _fall_silent(tokens, timeline.spoken, [silence])
+    return replace(timeline, tokens=tokens, spoken=spoken)
+
+
 def clear_of_midpoints(boundaries: Times, words: Times, dtype: npt.DTypeLike) -> Times:
     """Move each boundary that is within 5 ms of a word's midpoint to 5 ms after it, and round to `dtype`.
 
@@ -137,7 +148,7 @@ def _fall_silent(
     for start_s, end_s in silences:
         first = int(np.searchsorted(tokens[:, 0], start_s))
         last = int(np.searchsorted(tokens[:, 1], end_s, side="right"))
-        if last - first > 1:
+        if last > first:
             tokens[first, 1] = tokens[last - 1, 1]
             spoken[first] = False
             keep[first + 1 : last] = False
