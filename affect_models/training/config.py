@@ -57,7 +57,9 @@ class LabelConfig(Strict):
     """What becomes of rows whose strongest emotion is not defined; see `LabelPolicy`."""
 
     no_emotion: NoEmotion = "drop"
+    """An all-zero row: `drop`, a seventh class `neutral`, or `first` (happy, as numpy's argmax has it)."""
     ties: Ties = "first"
+    """A row with several strongest emotions: `first` of them, or `drop`."""
 
     def policy(self) -> LabelPolicy:
         """The same as the contract's value."""

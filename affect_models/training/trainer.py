@@ -75,8 +75,11 @@ def fit(
     """
     began = time.monotonic()
     device = choose_device(config.train.device)
-    seed_everything(config.train.seed)
+    torch.manual_seed(config.train.seed)
     network = checkpoints.new_network(config, dims, kind, len(train.classes), len(train.condition_names)).to(device)
+    # Seeded again: dropout draws from the global generator, which has been moved on by every weight just initialised,
+    # the prior's too, and must not depend on whether there is a prior.
+    torch.manual_seed(config.train.seed)
     streams = Streams.seeded(config.train.seed, device)
     order = torch.Generator().manual_seed(config.train.seed)
     train_data = DeviceData.of(train, config.train.max_steps, device)
@@ -206,11 +209,6 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError("no such device here", ident=name, remedy="use --device auto or cpu") from error
     return device
-
-
-def seed_everything(seed: int) -> None:
-    """Seed torch's global generators (weights and dropout); the other draws have streams of their own."""
-    torch.manual_seed(seed)
 
 
 def _check_finite(losses: dict[str, float], epoch: int) -> None:

@@ -22,10 +22,14 @@ app = typer.Typer(
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=console.version_option("affect")
+        ),
+    ] = False,
 ) -> None:
-    if version:
-        console.show_version("affect")
+    """Options of the program itself."""
 
 
 @app.command(

@@ -35,11 +35,16 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, expose_value=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit.",
+            is_eager=True,
+            callback=console.version_option("mosei-align"),
+        ),
     ] = False,
 ) -> None:
-    if version:
-        console.show_version("mosei-align")
+    """Options of the program itself."""
 
 
 @app.command(epilog="Example: mosei-align sample csd/ --videos 120 --seed 1")

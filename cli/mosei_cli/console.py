@@ -36,12 +36,17 @@ def run(app: typer.Typer, name: str) -> None:
         sys.exit(EXIT_ERROR)
 
 
-def show_version(program: str) -> None:
-    """Print the version and leave."""
-    from mosei_schemas.version import FORMAT_VERSION, __version__
+def version_option(program: str) -> Callable[[bool], None]:
+    """The callback of `--version`: print it and leave."""
 
-    out.print(f"{program} {__version__} (dataset format {FORMAT_VERSION})")
-    raise typer.Exit
+    def show(wanted: bool) -> None:
+        if wanted:
+            from mosei_schemas.version import FORMAT_VERSION, __version__
+
+            out.print(f"{program} {__version__} (dataset format {FORMAT_VERSION})")
+            raise typer.Exit
+
+    return show
 
 
 @contextmanager

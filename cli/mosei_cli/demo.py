@@ -18,8 +18,8 @@ from rich.panel import Panel
 
 from mosei_cli.console import out
 
-VIDEOS: Final = 120
-EPOCHS: Final = 16
+VIDEOS: Final = 100
+EPOCHS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

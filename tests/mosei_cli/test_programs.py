@@ -1,0 +1,66 @@
+"""The programs themselves: help, versions, imports, and `affect` without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("numpy", "h5py", "pyarrow", "polars", "torch", "pydantic", "mosei_schemas", "mosei_align", "affect_models")
+
+
+@pytest.mark.parametrize("module", ["mosei_cli.align", "mosei_cli.affect"])
+def test_nothing_heavy_is_imported_at_the_top(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("program", ["mosei-align", "affect"])
+def test_help_and_version(cli, program: str) -> None:
+    done = cli(program, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    done = cli(program, "--version")
+    assert done.stdout.startswith(program)
+    assert "dataset format 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        *(("mosei-align", c) for c in ("sample", "validate", "embed", "build", "split")),
+        *(("affect", c) for c in ("train", "show", "config")),
+    ],
+)
+def test_every_command_has_help(cli, program: str, command: str) -> None:
+    done = cli(program, command, "--help")
+    assert done.returncode == 0
+    if command != "config":
+        assert "Example" in done.stdout
+
+
+def test_affect_without_torch_says_how_to_install_it(tmp_path: Path) -> None:
+    blocker = (
+        "import importlib.util as u, sys\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'torch' else find(name, package)\n"
+        "from mosei_cli.affect import main\n"
+        "sys.argv = ['affect', 'train']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", blocker], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "affect: error: affect needs torch, which this installation lacks; install the extra: "
+        "pip install 'mosei-align[train]'\n"
+    )
+
+
+def test_config_lists_every_key(cli) -> None:
+    done = cli("affect", "config")
+    assert done.returncode == 0
+    assert "train.lr = 0.0005" in done.stdout
+    assert "net.free_bits = 0.25" in done.stdout
