@@ -97,19 +97,23 @@ def validate(folder: Path, sources: SourceSettings | None = None, progress: Prog
     for path in csd_files(folder):
         try:
             with CsdFile(path) as file:
-                indexes.append(file.index())
+                index = file.index()
+            check_roots([*indexes, index])
+            indexes.append(index)
         except MoseiError as error:
             findings.append(Finding("error", path.name, "", error.problem, 1, "file", _known(error.ident)))
     roles: dict[Role, CsdIndex] = {}
-    try:
-        check_roots(indexes)
-        roles, ignored = assign_roles(folder, indexes, settings)
-        findings += [
-            Finding("warning", i.path.name, "", f"the root {i.declared!r} fills no role", 1, "file") for i in ignored
-        ]
-    except InputError as error:
-        place = error.path.name if isinstance(error.path, Path) else folder.name
-        findings.append(Finding("error", place, "", error.problem, 1, "file", _known(error.ident)))
+    fitting: list[CsdIndex] = []
+    for index in indexes:
+        try:
+            roles, _ = assign_roles(folder, [*fitting, index], settings)
+            fitting.append(index)
+        except InputError as error:
+            findings.append(Finding("error", index.path.name, "", error.problem, 1, "file", _known(error.ident)))
+    ignored = [index for index in fitting if index not in roles.values()]
+    findings += [
+        Finding("warning", i.path.name, "", f"the root {i.declared!r} fills no role", 1, "file") for i in ignored
+    ]
     if indexes and "labels" not in roles and not any(f.severity == "error" for f in findings):
         findings.append(Finding("error", folder.name, "labels", "no label sequence", 1, "folder"))
     findings += _presence(roles)
@@ -158,9 +162,6 @@ def _presence(roles: dict[Role, CsdIndex]) -> list[Finding]:
 
 def _check_file(role: Role, index: CsdIndex, settings: SourceSettings, progress: Progress | None) -> Iterable[Finding]:
     findings = _Findings(index.path.name, role)
-    for key, text in index.metadata.items():
-        if key == "root name" and text == "":
-            findings.add("note", "metadata name no root", "file", 1, key)
     columns = label_columns(index, settings.labels.columns) if role == "labels" and index.width else ()
     with CsdFile(index.path) as file:
         for number, (video, entries) in enumerate(index.entries.items(), 1):

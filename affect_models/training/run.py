@@ -21,71 +21,17 @@ from affect_models.evaluation.metrics import PRIMARY, Evaluation, evaluate
 from affect_models.training import checkpoint as checkpoints
 from affect_models.training.config import RunConfig
 from affect_models.training.predict import predict
+from affect_models.training.report import METRICS, PartReport, RunReport, Selection, part_report
 from affect_models.training.trainer import EpochLog, FitResult, choose_device, fit
 from mosei_schemas.dataset import read_manifest
-from mosei_schemas.errors import DatasetError, InputError, OutputError
+from mosei_schemas.errors import DatasetError, OutputError
 from mosei_schemas.labels import Task, available_tasks, find_task
-from mosei_schemas.manifest import Count, Strict
 from mosei_schemas.publish import new_file, unwritable, write_bytes
 from mosei_schemas.version import __version__
 
 CONFIG: Final = "config.json"
 LOG: Final = "log.jsonl"
-METRICS: Final = "metrics.json"
 BEST: Final = "checkpoint"
-
-
-class PartReport(Strict):
-    """One part: what was in it and what was measured on it."""
-
-    segments: Count
-    groups: Count
-    without_target: dict[str, Count]
-    """Segments of the part that have no target for this task, by reason; they took no part."""
-    class_counts: dict[str, Count]
-    segments_cut: Count
-    """Segments longer than `max_steps`, and ..."""
-    steps_cut: Count
-    """... the steps that were cut off them."""
-    model: Evaluation | None
-    majority: Evaluation | None
-    linear: Evaluation | None
-
-
-class Selection(Strict):
-    """How the checkpoint was chosen."""
-
-    metric: str
-    epoch: Count
-    value: float
-    epochs: Count
-    stopped_early: bool
-    note: str
-
-
-class RunReport(Strict):
-    """`metrics.json`: everything a run has to say."""
-
-    created_by: str
-    task: str
-    model: str
-    dataset: str
-    manifest_sha256: str
-    split: str
-    protocol: str
-    group_source: str
-    leaking_videos: Count
-    """Videos with segments in several parts: above 0, scores flatter."""
-    selection: Selection
-    parameters: dict[str, Count]
-    linear_strength: float | None
-    train: PartReport
-    valid: PartReport
-    test: PartReport | None
-    """None where the split has no test part; `notes` then says so."""
-    notes: list[str]
-    seconds: float
-    environment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +52,7 @@ def run(
     *,
     started: Callable[[Loaded, Path], None] = lambda _loaded, _folder: None,
     epoch_done: Callable[[EpochLog], None] = lambda _entry: None,
+    step_done: Callable[[int, int, int], None] = lambda _epoch, _step, _steps: None,
 ) -> tuple[Path, RunReport]:
     """Train on a dataset and report.
 
@@ -116,6 +63,7 @@ def run(
         out: the run directory; None for a new one under `runs/` with a name that says what it is.
         started: called when the data are loaded.
         epoch_done: called after every epoch.
+        step_done: called after every step with (epoch, steps done in it, steps of an epoch).
 
     Returns:
         The run directory and what stands in its `metrics.json`.
@@ -127,7 +75,7 @@ def run(
     folder = claim_folder(out, loaded, config)
     write_bytes(folder / CONFIG, (json.dumps(config.model_dump(mode="json"), indent=2) + "\n").encode())
     started(loaded, folder)
-    fitted = _fit(loaded, config, folder, epoch_done)
+    fitted = _fit(loaded, config, folder, epoch_done, step_done)
     report = _evaluate(loaded, config, folder, fitted)
     write_bytes(folder / METRICS, (report.model_dump_json(indent=2) + "\n").encode())
     return folder, report
@@ -191,7 +139,13 @@ def claim_folder(out: Path | None, loaded: Loaded, config: RunConfig) -> Path:
     return out
 
 
-def _fit(loaded: Loaded, config: RunConfig, folder: Path, epoch_done: Callable[[EpochLog], None]) -> FitResult:
+def _fit(
+    loaded: Loaded,
+    config: RunConfig,
+    folder: Path,
+    epoch_done: Callable[[EpochLog], None],
+    step_done: Callable[[int, int, int], None],
+) -> FitResult:
     kind, train = loaded.task.kind, loaded.train
 
     def describe(epoch: int, value: float) -> checkpoints.Checkpoint:
@@ -215,7 +169,7 @@ def _fit(loaded: Loaded, config: RunConfig, folder: Path, epoch_done: Callable[[
 
     try:
         with (folder / LOG).open("w", encoding="utf-8") as stream:
-            return fit(config, train, loaded.valid, loaded.split.dims, kind, folder / BEST, describe, log)
+            return fit(config, train, loaded.valid, loaded.split.dims, kind, folder / BEST, describe, log, step_done)
     except OSError as error:
         raise unwritable(folder, error) from error
 
@@ -255,7 +209,7 @@ def _evaluate(loaded: Loaded, config: RunConfig, folder: Path, fitted: FitResult
         ),
         parameters=fitted.parameters,
         linear_strength=None if floor is None else floor.strength,
-        train=_part_report(loaded.train, None, None, None),
+        train=part_report(loaded.train, None, None, None),
         valid=valid,
         test=test,
         notes=notes,
@@ -289,27 +243,10 @@ def _measure(
         return evaluate(kind, part.classes, part.targets, values, groups, resamples=resamples, seed=seed)
 
     if floor is None:
-        return _part_report(part, judged(scores), None, None)
+        return part_report(part, judged(scores), None, None)
     majority = majority_floor(kind, loaded.train.targets, len(part), n_classes=len(part.classes))
     linear = floor.predict(pool(part.data, loaded.split.dims))
-    return _part_report(part, judged(scores), judged(majority), judged(linear))
-
-
-def _part_report(
-    part: TaskPart, model: Evaluation | None, majority: Evaluation | None, linear: Evaluation | None
-) -> PartReport:
-    names = part.classes if part.targets.ndim == 2 else part.condition_names
-    return PartReport(
-        segments=len(part),
-        groups=len(set(part.data.group)),
-        without_target=part.without_target,
-        class_counts=dict(zip(names, part.class_counts().tolist(), strict=True)),
-        segments_cut=part.data.segments_cut,
-        steps_cut=part.data.steps_cut,
-        model=model,
-        majority=majority,
-        linear=linear,
-    )
+    return part_report(part, judged(scores), judged(majority), judged(linear))
 
 
 def _write_predictions(path: Path, part: TaskPart, scores: Any) -> None:
@@ -331,19 +268,3 @@ def _environment(config: RunConfig) -> dict[str, str]:
     device = choose_device(config.train.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {"python": platform.python_version(), "torch": torch.__version__, "device": f"{device.type} ({name})"}
-
-
-def read_report(folder: Path) -> RunReport:
-    """Read the `metrics.json` of a finished run.
-
-    Raises:
-        InputError: the run is not finished, or the file is damaged.
-    """
-    try:
-        return RunReport.model_validate_json((folder / METRICS).read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"no finished run ({error.strerror})", path=folder, remedy="let it train to the end"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{METRICS} is damaged", path=folder, remedy="train again") from error

@@ -58,6 +58,7 @@ def fit(
     folder: Path,
     describe: Callable[[int, float], checkpoints.Checkpoint],
     log: Callable[[EpochLog], None],
+    step_done: Callable[[int, int, int], None] = lambda _epoch, _step, _steps: None,
 ) -> FitResult:
     """Train, keep the checkpoint with the best validation score, stop when it no longer gets better.
 
@@ -69,6 +70,7 @@ def fit(
         folder: where the best checkpoint goes.
         describe: (epoch, score) -> the checkpoint's description.
         log: called once an epoch.
+        step_done: called with (epoch, steps done in it, steps of an epoch), after every step.
 
     Raises:
         InputError: training diverged, or a part has too few segments.
@@ -89,14 +91,13 @@ def fit(
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad], config.train.lr, weight_decay=config.train.weight_decay
     )
-    steps_per_epoch = math.ceil(len(train_data) / config.train.batch_size)
     metric, end = PRIMARY[kind]
     best_value, best_epoch = math.nan, 0
     for epoch in range(config.train.epochs):
         epoch_began = time.monotonic()
         batches = make_batches(train_data.lengths.cpu(), config, order)
         losses = _train_epoch(
-            network, optimizer, train_data, batches, config, kind, weight_C, streams, epoch, steps_per_epoch
+            network, optimizer, train_data, batches, config, kind, weight_C, streams, epoch, step_done
         )
         _check_finite(losses, epoch)
         scores, diagnostics = predict(network, valid_data, kind)
@@ -111,7 +112,7 @@ def fit(
         log(
             {
                 "epoch": epoch + 1,
-                "lr": config.train.lr * cosine_factor(epoch * steps_per_epoch, config.train.epochs * steps_per_epoch),
+                "lr": config.train.lr * cosine_factor(epoch, config.train.epochs),
                 "losses": losses,
                 "loss_weights": {n: aux_weight(n, epoch, config.loss) for n in losses if n not in ("task", "total")},
                 "valid": {name: None if math.isnan(v) else v for name, v in measured.items()},
@@ -139,16 +140,16 @@ def _train_epoch(
     weight_C: Tensor | None,
     streams: Streams,
     epoch: int,
-    steps_per_epoch: int,
+    step_done: Callable[[int, int, int], None],
 ) -> dict[str, float]:
     """One pass over train; the device is asked for numbers only at its end."""
     network.train()
     sums: dict[str, Tensor] = {}
     device = data.lengths.device
-    total_steps = steps_per_epoch * config.train.epochs
+    total_steps = len(batches) * config.train.epochs
     for step, chosen in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = config.train.lr * cosine_factor(epoch * steps_per_epoch + step, total_steps)
+            group["lr"] = config.train.lr * cosine_factor(epoch * len(batches) + step, total_steps)
         length = int(data.lengths[chosen].max()) if config.train.buckets > 1 else None
         batch = augment(data.batch(chosen.to(device), length), streams, config.augment)
         output = network(batch, streams)
@@ -162,6 +163,7 @@ def _train_epoch(
         network.update_ema()  # type: ignore[operator]
         for name, value in {**parts, "total": loss.detach()}.items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + value * len(chosen)
+        step_done(epoch + 1, step + 1, len(batches))
     return {name: float(value) / len(data) for name, value in sums.items()}
 
 

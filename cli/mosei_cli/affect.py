@@ -33,7 +33,7 @@ def _main(
 
 
 @app.command(
-    epilog="Examples: affect train --data parquet/   |   "
+    epilog="Examples:\n\naffect train --data parquet/\n\n"
     "affect train --data parquet/ --task sentiment --epochs 20 --set loss.huber_beta=0.5"
 )
 def train(
@@ -72,7 +72,13 @@ def train(
     resolved = load_config(config, settings or [], options, task=default_task(data))
     with TrainingDisplay(resolved) as display:
         folder, report = run_training(
-            data, split, resolved, out, started=display.started, epoch_done=display.epoch_done
+            data,
+            split,
+            resolved,
+            out,
+            started=display.started,
+            epoch_done=display.epoch_done,
+            step_done=display.step_done,
         )
     display.finished(folder, report)
 
@@ -84,7 +90,7 @@ def show(
 ) -> None:
     """Show the result of a finished run again."""
     _need_torch()
-    from affect_models.training.run import read_report
+    from affect_models.training.report import read_report
     from mosei_cli.live import show_report
 
     report = read_report(run)

@@ -116,7 +116,7 @@ def embed(
 
 
 @app.command(
-    epilog="Examples: mosei-align build --policy strict   |   "
+    epilog="Examples:\n\nmosei-align build --policy strict\n\n"
     "mosei-align build --csd csd/ --out masked/ --policy masked --min-coverage 50%"
 )
 def build(
@@ -130,7 +130,10 @@ def build(
     ] = "1",
     nonfinite: Annotated[
         str,
-        typer.Option("--nonfinite", help="A NaN or infinity costs its frame, its column's share of the mean, or zero."),
+        typer.Option(
+            "--nonfinite",
+            help="What a NaN or infinity costs: its frame, its column (of the mean), or zero (is put there).",
+        ),
     ] = "frame",
     jobs: Annotated[
         int | None,
@@ -167,7 +170,9 @@ def build(
 
 
 @app.command(
-    epilog="Examples: mosei-align split --speaker-disjoint   |   mosei-align split parquet/ --folds folds.json"
+    epilog="Examples:\n\nmosei-align split --speaker-disjoint\n\n"
+    "mosei-align split parquet/ --speaker-disjoint --groups speakers.csv --name by-speaker\n\n"
+    "mosei-align split parquet/ --folds folds.json"
 )
 def split(
     dataset: Annotated[Path, typer.Argument(help="Dataset directory.")] = Path("parquet"),

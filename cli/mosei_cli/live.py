@@ -8,14 +8,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mosei_cli.console import out
+from mosei_cli.console import err, out
 
 if TYPE_CHECKING:
     from affect_models.evaluation.metrics import Evaluation
     from affect_models.training.config import RunConfig
-    from affect_models.training.run import Loaded, PartReport, RunReport
+    from affect_models.training.report import PartReport, RunReport
+    from affect_models.training.run import Loaded
 
 _SHOWN: Final = {
     "multiclass": ("balanced_accuracy", "macro_f1", "accuracy", "auroc"),
@@ -31,14 +33,23 @@ class TrainingDisplay:
         self._config = config
         self._kind = ""
         self._began = 0.0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal)
+        self._epoch = self._bar.add_task("", visible=False)
 
     def __enter__(self) -> Self:
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._bar.stop()
+
+    def step_done(self, epoch: int, step: int, steps: int) -> None:
+        """Move the bar of the running epoch."""
+        name = f"epoch {epoch}/{self._config.train.epochs}"
+        self._bar.update(self._epoch, description=name, completed=step, total=steps, visible=True)
 
     def started(self, loaded: Loaded, folder: Path) -> None:
         """Say what is trained, on what, and where the run goes."""

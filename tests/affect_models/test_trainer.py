@@ -15,7 +15,8 @@ from affect_models.data.packed import load_part
 from affect_models.training import checkpoint as checkpoints
 from affect_models.training import run as run_module
 from affect_models.training.config import RunConfig, load_config
-from affect_models.training.run import load, read_report, run
+from affect_models.training.report import read_report
+from affect_models.training.run import load, run
 from affect_models.training.trainer import make_batches
 from mosei_schemas.errors import ConfigError, DatasetError, InputError, OutputError
 
