@@ -20,6 +20,7 @@ from affect_models.training.losses import LossConfig
 from mosei_schemas.errors import ConfigError
 from mosei_schemas.labels import LabelPolicy, NoEmotion, Ties, find_task
 from mosei_schemas.manifest import Strict
+from mosei_schemas.toml_files import read_toml
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -117,14 +118,7 @@ def load_config(
     Raises:
         ConfigError: a file, key or value that is not possible; the message names it.
     """
-    raw: dict[str, Any] = {}
-    if path is not None:
-        try:
-            raw = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot be read ({error.strerror})", path=path) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"not valid TOML ({error})", path=path, remedy="correct the file") from error
+    raw = {} if path is None else read_toml(path)
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():

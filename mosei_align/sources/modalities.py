@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from mosei_schemas.errors import ConfigError
 from mosei_schemas.manifest import Strict
+from mosei_schemas.toml_files import read_toml
 
 Role = Literal["text", "audio", "video", "labels", "words"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -112,14 +112,7 @@ def load_settings(path: Path | None, roots: dict[str, str] | None = None) -> Sou
     Raises:
         ConfigError: the file is missing or no TOML, or a key or role is unknown.
     """
-    raw: dict[str, object] = {}
-    if path is not None:
-        try:
-            raw = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot be read ({error.strerror})", path=path) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"not valid TOML ({error})", path=path, remedy="correct the file") from error
+    raw = {} if path is None else read_toml(path)
     for role, root in (roots or {}).items():
         if role not in ROLES:
             raise ConfigError("no such role", ident=role, remedy=f"choose one of: {', '.join(ROLES)}")
