@@ -162,7 +162,12 @@ def _presence(roles: dict[Role, CsdIndex]) -> list[Finding]:
 
 def _check_file(role: Role, index: CsdIndex, settings: SourceSettings, progress: Progress | None) -> Iterable[Finding]:
     findings = _Findings(index.path.name, role)
-    columns = label_columns(index, settings.labels.columns) if role == "labels" and index.width else ()
+    columns: tuple[str, ...] = ()
+    if role == "labels" and index.width is not None:
+        try:
+            columns = label_columns(index, settings.labels.columns)
+        except InputError as error:
+            findings.add("error", error.problem, "file", 1, error.remedy or "")
     with CsdFile(index.path) as file:
         for number, (video, entries) in enumerate(index.entries.items(), 1):
             findings.add("note", "several entries for one video, taken together", "videos", len(entries) > 1, video)

@@ -93,7 +93,7 @@ def open_split(dataset: Path, name: str | None) -> OpenSplit:
             "the split was made for another build of this dataset",
             path=dataset,
             ident=info.name,
-            remedy=f"split again: mosei-align split {dataset} --{info.protocol} --name {info.name} --overwrite",
+            remedy=f"split it again (mosei-align split {dataset} --overwrite ...)",
         )
     try:
         table = pq.read_table(folder / ASSIGNMENT)

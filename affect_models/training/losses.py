@@ -34,9 +34,9 @@ class LossConfig(Strict):
     kl_weight: Weight = 1.0
     """Factor of `kl`, beside the model's own beta."""
     diffusion_weight: Weight = 0.05
-    """lambda_d."""
+    """lambda_d, the factor of the prior's loss."""
     graph_weight: Weight = 0.05
-    """lambda_c."""
+    """lambda_c, the factor of the graph's penalty."""
     kl_ramp_epochs: Weight = 30.0
     """Epochs over which `kl` phases in; 0 for none."""
     diffusion_ramp_epochs: Weight = 20.0

@@ -103,21 +103,21 @@ def load(dataset: Path, split_name: str | None, config: RunConfig) -> Loaded:
                 path=dataset,
                 remedy="make a split with train and valid",
             )
-        parts.append(_load_task_part(split, part, task, config))
+        seen = _load_task_part(split, part, task, config)
+        if not len(seen):
+            raise DatasetError(
+                f"no segment of {part} has a target for {task.name}",
+                path=dataset,
+                ident=split.info.name,
+                remedy="choose another task or split",
+            )
+        parts.append(seen)
     return Loaded(split, task, *parts)
 
 
 def _load_task_part(split: OpenSplit, part: str, task: Task, config: RunConfig) -> TaskPart:
     packed = load_part(split, part, config.train.max_steps)
-    seen = task_part(packed, task, split.manifest.label_columns, config.labels.policy())
-    if not len(seen):
-        raise DatasetError(
-            f"no segment of {part} has a target for {task.name}",
-            path=split.dataset,
-            ident=split.info.name,
-            remedy="choose another task or split",
-        )
-    return seen
+    return task_part(packed, task, split.manifest.label_columns, config.labels.policy())
 
 
 def claim_folder(out: Path | None, loaded: Loaded, config: RunConfig) -> Path:
@@ -182,7 +182,10 @@ def _evaluate(loaded: Loaded, config: RunConfig, folder: Path, fitted: FitResult
     notes = []
     if loaded.split.has("test"):
         test_part = _load_task_part(loaded.split, "test", loaded.task, config)
-        test = _measure(loaded, "test", test_part, config, folder, floor)
+        if len(test_part):
+            test = _measure(loaded, "test", test_part, config, folder, floor)
+        else:
+            notes.append(f"no segment of test has a target for {loaded.task.name}")
     else:
         notes.append("the split has no test part: the figures are of valid, which also chose the checkpoint")
     info = loaded.split.info
@@ -205,7 +208,7 @@ def _evaluate(loaded: Loaded, config: RunConfig, folder: Path, fitted: FitResult
             value=fitted.best_value,
             epochs=fitted.epochs,
             stopped_early=fitted.stopped_early,
-            note=f"best {metric} on valid of {fitted.epochs} epochs, so the figures of valid flatter a little",
+            note=f"best {metric} on valid among {fitted.epochs} epochs, so the figures of valid flatter a little",
         ),
         parameters=fitted.parameters,
         linear_strength=None if floor is None else floor.strength,

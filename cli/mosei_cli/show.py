@@ -65,9 +65,13 @@ def findings(folder: Path, found: list[Finding]) -> None:
     out.print(table)
     counts = {name: sum(f.severity == name for f in found) for name in _COLOURS}
     out.print(
-        f"{counts['error']} errors (segments will be lost), {counts['warning']} warnings (rows or frames will be), "
-        f"{counts['note']} notes (handled)"
+        f"{_many(counts['error'], 'error')} (segments will be lost), {_many(counts['warning'], 'warning')} (rows or "
+        f"frames will be), {_many(counts['note'], 'note')} (handled)"
     )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def embedding(path: Path, result: EmbedResult) -> None:

@@ -87,6 +87,8 @@ class RoleSettings(Strict):
 class LabelSettings(RoleSettings):
     """The `[labels]` table."""
 
+    roots: tuple[str, ...] = DEFAULT_ROOTS["labels"]
+    """Root groups that may hold the labels."""
     columns: tuple[str, ...] | None = None
     """Names of the label columns; read from the file's metadata where not given."""
 
@@ -97,7 +99,7 @@ class SourceSettings(Strict):
     text: RoleSettings = RoleSettings(roots=DEFAULT_ROOTS["text"])
     audio: RoleSettings = RoleSettings(roots=DEFAULT_ROOTS["audio"])
     video: RoleSettings = RoleSettings(roots=DEFAULT_ROOTS["video"])
-    labels: LabelSettings = LabelSettings(roots=DEFAULT_ROOTS["labels"])
+    labels: LabelSettings = LabelSettings()
     words: RoleSettings = RoleSettings(roots=DEFAULT_ROOTS["words"])
 
     def matches(self, role: Role, *names: str) -> bool:
