@@ -111,13 +111,13 @@ def _show_part(name: str, part: PartReport) -> None:
         title=f"{name}: {part.segments:,} segments of {part.groups:,} groups; 95 % intervals over groups",
         title_justify="left",
     )
+    compared = {"model": part.model, "linear floor": part.linear, "majority floor": part.majority}
+    judged = {name: evaluation for name, evaluation in compared.items() if evaluation is not None}
     table.add_column("")
-    shown = _SHOWN[part.model.kind]
-    for metric in shown:
-        table.add_column(metric, justify="right")
-    for label, evaluation in (("model", part.model), ("linear floor", part.linear), ("majority floor", part.majority)):
-        if evaluation is not None:
-            table.add_row(label, *(_with_interval(evaluation, metric) for metric in shown))
+    for name in judged:
+        table.add_column(name, no_wrap=True)
+    for metric in _SHOWN[part.model.kind]:
+        table.add_row(metric, *(_with_interval(evaluation, metric) for evaluation in judged.values()))
     out.print(table)
 
 
@@ -137,7 +137,7 @@ def _with_interval(evaluation: Evaluation, name: str) -> str:
     metric = evaluation.metrics[name]
     if metric.low is None or metric.high is None:
         return _number(metric.value)
-    return f"{_number(metric.value)} [dim]{metric.low:.3f} - {metric.high:.3f}[/]"
+    return f"{_number(metric.value)} [dim]{metric.low:.2f}-{metric.high:.2f}[/]"
 
 
 def _number(value: float | None) -> str:
