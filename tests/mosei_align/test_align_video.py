@@ -1,0 +1,412 @@
+"""Whole videos against a slow reading of the rules, from the file to the kept segment.
+
+The reference below knows the entries as they are written and the rules as they are documented; it shares no code with
+the project. Times lie on a grid of quarters, so that touching, equal, nested and zero-length intervals are common;
+feature values are such that every mean is exact.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mosei_align.alignment.video import AlignedVideo, align_video
+from mosei_align.sources.csd import CsdFile
+from mosei_align.sources.labels import read_labels
+from mosei_align.sources.sequence import VideoSequence, read_sequence
+from mosei_schemas.manifest import BuildSettings
+
+NAN, INF = math.nan, math.inf
+WIDTHS = {"text": 2, "audio": 3, "video": 2}
+Row = tuple[float, float, Any]
+"""Start, end, and a vector or a token."""
+
+
+@dataclass
+class Case:
+    """One video, as it is written to the files.
+
+    A sequence is a list of entries, an entry a list of rows; None: the id is not in the file. `short`: the sequences in
+    which an entry has not as many rows as intervals.
+    """
+
+    labels: list[list[Row]]
+    sequences: dict[str, list[list[Row]] | None]
+    words: list[list[Row]] | None
+    has_words_file: bool
+    short: set[str] = field(default_factory=set)
+
+
+# ---------------------------------------------------------------- the reference
+
+
+def finite(*values: float) -> bool:
+    return all(map(math.isfinite, values))
+
+
+def instant(start: float, end: float) -> tuple[float, float]:
+    return start, max(end, math.nextafter(start, INF))
+
+
+def shared(a: tuple[float, float], b: tuple[float, float]) -> float:
+    (a0, a1), (b0, b1) = instant(*a), instant(*b)
+    return min(a1, b1) - max(a0, b0)
+
+
+def clean(entries: list[list[Row]] | None, short: bool) -> tuple[str, list[Row]]:
+    """State of a sequence, and its usable rows in order of time."""
+    if entries is None:
+        return "id_missing", []
+    if short:
+        return "length_mismatch", []
+    rows = [row for entry in entries for row in entry if finite(*row[:2]) and row[0] <= row[1]]
+    return ("ok" if rows else "empty"), sorted(rows, key=lambda row: row[0])
+
+
+def is_zero(vector: list[float]) -> bool:
+    return all(x == 0 for x in vector)
+
+
+def is_valid(vector: list[float], name: str, mode: str) -> bool:
+    if mode == "frame" and not finite(*vector):
+        return False
+    return name == "audio" or not is_zero(vector)
+
+
+def average(vectors: list[list[float]], mode: str) -> list[float] | None:
+    if not vectors:
+        return None
+    if mode == "zero":
+        vectors = [[x if finite(x) else 0.0 for x in vector] for vector in vectors]
+    columns = [[x for x in column if finite(x)] for column in zip(*vectors, strict=True)]
+    if not all(columns):
+        return None
+    return [float(np.float32(math.fsum(column) / len(column))) for column in columns]
+
+
+def owned(words: list[Row], span: tuple[float, float]) -> list[Row]:
+    start, end = instant(*span)
+    mine = [w for w in words if start <= (w[0] + w[1]) / 2 < end]
+    if mine:
+        return mine
+    touching = [w for w in words if shared(w[:2], span) > 0]
+    longest = max((shared(w[:2], span) for w in touching), default=0.0)
+    return [w for w in touching if shared(w[:2], span) == longest][:1]
+
+
+def bins(start: float, end: float, width: float) -> list[tuple[float, float]]:
+    edges = [start]
+    while start + len(edges) * width < end - 1e-6 * width:
+        edges.append(start + len(edges) * width)
+    return list(zip(edges, [*edges[1:], end], strict=True))
+
+
+def expected(case: Case, chosen: BuildSettings) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]]]:
+    """Ledger rows, and the kept segments by label row."""
+    mode = chosen.nonfinite
+    cleaned = {name: clean(case.sequences[name], name in case.short) for name in case.sequences}
+    word_state, word_rows = clean(case.words, "words" in case.short) if case.has_words_file else ("no file", [])
+    if word_state == "ok":
+        words = [w for w in word_rows if w[2] != b"sp"]
+    elif cleaned.get("text", ("",))[0] == "ok":
+        words = [(a, b, None) for a, b, vector in cleaned["text"][1] if not is_zero(vector)]
+    else:
+        words = []
+    ledger, kept = [], {}
+    labels = [row for entry in case.labels for row in entry]
+    for number, (start, end, values) in enumerate(labels):
+        row: dict[str, Any] = {"start": start, "end": end, "steps": 0, "from": "none", "reason": None}
+        ledger.append(row)
+        if "labels" in case.short:
+            row["reason"] = "label_arrays"
+        elif not finite(start, end) or start > end:
+            row["reason"] = "label_time"
+        elif not finite(*values):
+            row["reason"] = "label_value"
+        if row["reason"]:
+            continue
+        mine = owned(words, (start, end))
+        if mine:
+            steps, row["from"] = [w[:2] for w in mine], "words"
+        elif set(case.sequences) != {"text"}:
+            steps, row["from"] = bins(start, end, chosen.fallback_bin_s), "uniform"
+        else:
+            steps = []
+        row["steps"] = len(steps)
+        features: dict[str, list[list[float] | None]] = {}
+        for name, (state, rows) in cleaned.items():
+            features[name] = [one_step(name, step, rows, mode, row["from"]) for step in steps]
+            seen = [r for r in rows if shared(r[:2], (start, end)) > 0 and (name != "text" or not is_zero(r[2]))]
+            good = sum(vector is not None for vector in features[name])
+            needed = max(chosen.min_coverage_steps, math.ceil(round(chosen.min_coverage_share * len(steps), 6)))
+            if state == "ok" and good < needed:
+                state = "low_coverage" if good else "all_invalid" if seen else "no_overlap"
+            invalid = sum(not is_valid(r[2], name, mode) for r in seen)
+            row[name] = (state, len(seen), invalid, good)
+        row["reason"] = verdict(row, list(cleaned), chosen.policy)
+        if row["reason"] is None:
+            tokens = [w[2].decode() for w in mine if w[2] is not None]
+            kept[number] = {"labels": values, "times": steps, "tokens": tokens, **features}
+    return ledger, kept
+
+
+def one_step(name: str, step: tuple[float, float], rows: list[Row], mode: str, source: str) -> list[float] | None:
+    if name == "text" and source == "words":
+        own = [r[2] for r in rows if r[:2] == step]
+        if own:
+            vector = own[0]
+            if not is_valid(vector, name, mode) or (mode == "column" and not finite(*vector)):
+                return None
+            return average([vector], mode)
+    return average([r[2] for r in rows if shared(r[:2], step) > 0 and is_valid(r[2], name, mode)], mode)
+
+
+def verdict(row: dict[str, Any], names: list[str], policy: str) -> str | None:
+    states = {name: row[name][0] for name in names}
+    if policy == "strict":
+        if row["from"] != "words":
+            return "no_words"
+        return next((f"no_{name}" for name in ("text", "audio", "video") if states[name] != "ok"), None)
+    if "ok" in states.values():
+        return None
+    return "no_words" if names == ["text"] and row["from"] != "words" else "nothing_observed"
+
+
+# ---------------------------------------------------------------- random videos
+
+grid = st.sampled_from([k / 4 for k in range(13)])
+usable = st.tuples(grid, grid).map(lambda p: (min(p), max(p)))
+spoiled = st.sampled_from([(NAN, 1.0), (1.0, NAN), (2.0, 1.0), (0.0, INF), (-INF, 1.0)])
+often = st.integers(0, 9)
+
+
+def value() -> st.SearchStrategy[float]:
+    return st.sampled_from([0.0, 0.0, 1.0, -2.0, 0.5, 3.0, NAN, INF])
+
+
+def vector(width: int) -> st.SearchStrategy[list[float]]:
+    mixed = st.lists(value(), min_size=width, max_size=width)
+    whole = st.lists(st.sampled_from([1.0, -2.0, 0.5]), min_size=width, max_size=width)
+    return st.one_of(mixed, whole, whole, st.sampled_from([[0.0] * width, [NAN] * width]))
+
+
+def cut(draw: st.DrawFn, rows: list[Row]) -> list[list[Row]]:
+    """Rows as one or two entries; now and then some of them come twice."""
+    if draw(often) < 2:
+        rows = rows + rows[: draw(st.integers(0, 2))]
+    at = draw(st.integers(0, len(rows)))
+    return [rows[:at], rows[at:]] if draw(often) < 3 else [rows]
+
+
+def times(draw: st.DrawFn, count: int) -> list[tuple[float, float]]:
+    return [draw(spoiled) if draw(often) == 0 else draw(usable) for _ in range(count)]
+
+
+def stream(draw: st.DrawFn, width: int) -> list[list[Row]] | None:
+    if draw(often) == 0:
+        return None
+    spans = times(draw, draw(st.sampled_from([0, 1, 3, 5, 8, 12])))
+    if draw(st.booleans()):
+        spans.sort(key=lambda span: (math.isnan(span[0]), span[0]))
+    return cut(draw, [(*span, draw(vector(width))) for span in spans])
+
+
+def word_times(draw: st.DrawFn) -> list[tuple[float, float]]:
+    """No two words begin together: what belongs to which is then beyond doubt."""
+    starts = draw(st.lists(grid, min_size=draw(st.integers(0, 5)), max_size=7, unique=True))
+    return [(start, start + draw(st.sampled_from([0.0, 0.25, 0.25, 0.5, 1.0]))) for start in starts]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    names = draw(st.sampled_from([["text"], ["audio"], ["text", "audio"], ["audio", "video"], *[[*WIDTHS]] * 4]))
+    has_words_file = draw(st.booleans())
+    spans = word_times(draw)
+    tokens = [draw(st.sampled_from([b"sp", b"a", b"be", b"sea"])) for _ in spans]
+    words: list[list[Row]] | None = None
+    if has_words_file and draw(often) > 1:
+        words = cut(draw, [(*span, token) for span, token in zip(spans, tokens, strict=True)])
+    sequences: dict[str, list[list[Row]] | None] = {name: stream(draw, WIDTHS[name]) for name in names}
+    if "text" in names and draw(often) > 2:
+        # As in the official files: a row a word, zeros for a pause; now and then a word has no row.
+        rows = [
+            (*span, [0.0, 0.0] if token == b"sp" else draw(vector(2)))
+            for span, token in zip(spans, tokens, strict=True)
+            if draw(often)
+        ]
+        sequences["text"] = cut(draw, rows)
+    elif "text" in names and sequences["text"] is not None:
+        seen: dict[float, Row] = {}
+        for entry in sequences["text"]:
+            for row in entry:
+                seen.setdefault(row[0], row)
+        sequences["text"] = [[row for row in seen.values() if not math.isnan(row[0])]]
+    label_rows = [(*span, [NAN if draw(often) == 0 else draw(grid)]) for span in times(draw, draw(st.integers(1, 4)))]
+    short = {name for name in [*names, "words", "labels"] if draw(st.integers(0, 19)) == 0}
+    # A damaged entry of the labels spoils its own rows only; here it is all of them.
+    labels = [label_rows] if "labels" in short else cut(draw, label_rows)
+    return Case(labels, sequences, words, has_words_file, short)
+
+
+chosen_settings = st.builds(
+    BuildSettings,
+    policy=st.just("masked"),
+    nonfinite=st.sampled_from(["frame", "column", "zero"]),
+    min_coverage_steps=st.sampled_from([1, 1, 1, 2, 3]),
+    min_coverage_share=st.sampled_from([0.0, 0.0, 0.5, 1.0]),
+    fallback_bin_s=st.sampled_from([0.25, 0.4, 1.0]),
+)
+
+
+# ---------------------------------------------------------------- both, side by side
+
+
+def write(csd: Any, path: Path, root: str, entries: list[list[Row]] | None, width: int, short: bool) -> bool:
+    """Write a sequence; False where its last entry has nothing to lose."""
+    found: dict[str, tuple[Any, Any]] = {
+        "other": (np.full((1, width), b"x") if root == "words" else np.ones((1, width)), [[0, 1]])
+    }
+    cuttable = False
+    for number, entry in enumerate(entries or []):
+        features = (
+            np.array([row[2] for row in entry]) if root != "words" else np.array([[row[2]] for row in entry], "S9")
+        )
+        intervals = np.array([row[:2] for row in entry], float).reshape(-1, 2)
+        if short and entry and not cuttable:
+            features, cuttable = features[:-1] if len(entry) > 1 else np.concatenate([features, features]), True
+        found[f"v[{number}]"] = (features.reshape(-1, width), intervals)
+    # Most videos of the file have this width.
+    found["other2"] = found["other"]
+    csd.write(path, root, found)
+    return cuttable
+
+
+def align(csd: Any, folder: Path, case: Case, chosen: BuildSettings) -> AlignedVideo:
+    """Write the case to files and align it; takes back what could not be cut short."""
+    parts = {**case.sequences, "labels": case.labels}
+    if case.has_words_file:
+        parts["words"] = case.words
+    done = {
+        name: write(
+            csd, folder / f"{name}.csd", name, part, {**WIDTHS, "labels": 1, "words": 1}[name], name in case.short
+        )
+        for name, part in parts.items()
+    }
+    case.short = {name for name, was_cut in done.items() if was_cut}
+
+    def read(name: str) -> VideoSequence:
+        with CsdFile(folder / f"{name}.csd") as file:
+            return read_sequence(file, file.index(), "v")
+
+    with CsdFile(folder / "labels.csd") as file:
+        labels = read_labels(file, file.index(), "v")
+    words = read("words") if case.has_words_file else None
+    return align_video("v", labels, {name: read(name) for name in case.sequences}, words, chosen)
+
+
+def compare(aligned: AlignedVideo, case: Case, chosen: BuildSettings) -> None:
+    ledger, kept = expected(case, chosen)
+    assert len(aligned.ledger) == len(ledger)
+    for number, (row, wanted) in enumerate(zip(aligned.ledger, ledger, strict=True)):
+        assert row.segment_id == f"v[{number}]"
+        assert [row.start_s, row.end_s] == pytest.approx([wanted["start"], wanted["end"]], nan_ok=True, abs=0)
+        assert (row.reason, row.steps_from, row.steps) == (wanted["reason"], wanted["from"], wanted["steps"])
+        for name, found in row.modalities.items():
+            told = (str(found.state), found.frames, found.invalid_frames, found.valid_steps)
+            assert told == wanted.get(name, ("not_aligned", 0, 0, 0)), (name, number)
+    assert [segment.row.label_row for segment in aligned.segments] == sorted(kept)
+    for segment in aligned.segments:
+        wanted = kept[segment.row.label_row]
+        assert segment.labels.tolist() == wanted["labels"]
+        assert list(zip(segment.steps.start_s, segment.steps.end_s, strict=True)) == wanted["times"]
+        assert list(segment.steps.tokens) == wanted["tokens"]
+        assert list(segment.features) == list(case.sequences)
+        for name, (values, valid) in segment.features.items():
+            assert values.dtype == np.float32
+            assert valid.tolist() == [vector is not None for vector in wanted[name]]
+            assert values.tolist() == [vector or [0.0] * WIDTHS[name] for vector in wanted[name]]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(case=cases(), chosen=chosen_settings, strict=st.booleans())
+def test_a_random_video_comes_out_as_the_rules_say(
+    csd: Any, tmp_path_factory: pytest.TempPathFactory, case: Case, chosen: BuildSettings, strict: bool
+) -> None:
+    if strict and len(case.sequences) == 3:
+        chosen = chosen.model_copy(update={"policy": "strict"})
+    folder = tmp_path_factory.mktemp("case")
+    compare(align(csd, folder, case, chosen), case, chosen)
+
+
+def test_the_random_videos_reach_every_outcome() -> None:
+    """A property proves little if its inputs never get anywhere."""
+    seen: set[str] = set()
+
+    @settings(max_examples=130, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=cases(), chosen=chosen_settings, strict=st.booleans())
+    def collect(case: Case, chosen: BuildSettings, strict: bool) -> None:
+        if strict and len(case.sequences) == 3:
+            chosen = chosen.model_copy(update={"policy": "strict"})
+        ledger, kept = expected(case, chosen)
+        seen.update(str(row["reason"]) for row in ledger)
+        seen.update(row["from"] for row in ledger)
+        seen.update(row[name][0] for row in ledger for name in WIDTHS if name in row)
+        seen.update("valid" for k in kept.values() for name in WIDTHS if any(k.get(name, [])))
+
+    collect()
+    reasons = {"None", "no_words", "no_text", "no_audio", "no_video", "nothing_observed"}
+    labels = {"label_arrays", "label_time", "label_value"}
+    states = {"ok", "id_missing", "length_mismatch", "empty", "no_overlap", "all_invalid", "low_coverage"}
+    assert reasons | labels | states | {"words", "uniform", "none", "valid"} <= seen
+
+
+def test_an_overlap_of_two_labels_tears_no_word(csd: Any, tmp_path: Path) -> None:
+    words = [[(0.0, 1.0, b"a"), (1.0, 2.0, b"b"), (2.0, 3.0, b"c")]]
+    text = [[(0.0, 1.0, [1.0, 1.0]), (1.0, 2.0, [2.0, 2.0]), (2.0, 3.0, [3.0, 3.0])]]
+    case = Case([[(0.0, 1.75, [0.0]), (1.25, 3.0, [1.0])]], {"text": text}, words, has_words_file=True)
+    aligned = align(csd, tmp_path, case, BuildSettings(policy="masked"))
+    assert [segment.steps.tokens for segment in aligned.segments] == [("a", "b"), ("b", "c")]
+    assert aligned.segments[0].features["text"][0].tolist() == [[1, 1], [2, 2]]
+
+
+def test_a_words_vector_is_its_own_row_though_neighbours_overlap(csd: Any, tmp_path: Path) -> None:
+    words = [[(0.0, 1.0, b"a"), (0.5, 1.5, b"b")]]
+    text = [[(0.0, 1.0, [1.0, 1.0]), (0.5, 1.5, [3.0, 3.0])]]
+    case = Case([[(0.0, 2.0, [0.0])]], {"text": text, "audio": text_as_audio(text)}, words, has_words_file=True)
+    aligned = align(csd, tmp_path, case, BuildSettings(policy="masked"))
+    assert aligned.segments[0].features["text"][0].tolist() == [[1, 1], [3, 3]]
+    assert aligned.segments[0].features["audio"][0].tolist() == [[2, 2, 2], [2, 2, 2]]
+
+
+def text_as_audio(text: list[list[Row]]) -> list[list[Row]]:
+    return [[(a, b, [v[0]] * 3) for a, b, v in entry] for entry in text]
+
+
+def test_an_unknown_word_keeps_its_step_with_the_text_bit_off(csd: Any, tmp_path: Path) -> None:
+    words = [[(0.0, 1.0, b"a"), (1.0, 2.0, b"xyzzy")]]
+    text = [[(0.0, 1.0, [1.0, 1.0]), (1.0, 2.0, [NAN, NAN])]]
+    for with_words_file in (True, False):
+        case = Case([[(0.0, 2.0, [0.0])]], {"text": text}, words, with_words_file)
+        aligned = align(csd, tmp_path, case, BuildSettings(policy="masked"))
+        values, valid = aligned.segments[0].features["text"]
+        assert valid.tolist() == [True, False]
+        assert values.tolist() == [[1, 1], [0, 0]]
+        assert aligned.ledger[0].modalities["text"].invalid_frames == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "steps", "kept"), [(0.0, 1, True), (0.0, 2, True), (0.0, 3, False), (0.5, 1, True), (0.6, 1, False)]
+)
+def test_coverage_decides(csd: Any, tmp_path: Path, share: float, steps: int, kept: bool) -> None:
+    words = [[(float(k), k + 1.0, b"w") for k in range(4)]]
+    audio = [[(float(k), k + 1.0, [1.0, 1.0, NAN if k > 1 else 1.0]) for k in range(4)]]
+    case = Case([[(0.0, 4.0, [0.0])]], {"audio": audio}, words, has_words_file=True)
+    chosen = BuildSettings(policy="masked", min_coverage_share=share, min_coverage_steps=steps)
+    aligned = align(csd, tmp_path, case, chosen)
+    assert bool(aligned.segments) == kept
+    assert aligned.ledger[0].modalities["audio"].state == ("ok" if kept else "low_coverage")
