@@ -215,7 +215,7 @@ def _only(index: CsdIndex, videos: list[str]) -> CsdIndex:
 def _build_shard(task: _ShardTask) -> _ShardResult:
     """Align the videos of one shard, one at a time, and write the shard; runs in a worker."""
     ledger, segments = [], []
-    dims = {name: index.width or 1 for name, index in task.modalities.items()}
+    dims = {name: index.columns for name, index in task.modalities.items()}
     tallies = {name: ModalityTally.empty(width) for name, width in dims.items()}
     videos_kept = 0
     with ExitStack() as stack:

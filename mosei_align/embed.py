@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mosei_align.sources.csd import CsdFile, CsdIndex
-from mosei_align.sources.csd_writer import CsdWriter
+from mosei_align.sources.csd_writer import CsdWriter, check_root
 from mosei_align.sources.sequence import VideoSequence, read_sequence
 from mosei_align.sources.vectors import WordVectors, read_vectors
 from mosei_schemas.errors import ConfigError, InputError, OutputError
@@ -72,6 +72,9 @@ def embed(
         raise OutputError("the name must end in .csd", path=out, remedy="other programs go by it")
     if out.exists() and not overwrite:
         raise OutputError("exists", path=out, remedy="replace it with --overwrite or choose another --out")
+    check_root(out, root)
+    if out.exists() and any(out.samefile(path) for path in (words_path, vectors_path) if path.exists()):
+        raise OutputError("is one of the inputs", path=out, remedy="choose another --out")
     with CsdFile(words_path) as file:
         index = file.index()
         if not index.is_text:

@@ -278,6 +278,11 @@ def _warnings(info: SplitInfo, manifest: Manifest) -> list[str]:
             f"several parts ({info.leakage.overlapping_pairs_across_parts} pairs even overlap in time), so scores on "
             "this split will flatter; report --speaker-disjoint or the official folds"
         )
+    warnings += [
+        f"{part} was to have {100 * share:g} % and got no segment"
+        for part, share in (info.ratios or {}).items()
+        if share > 0 and not info.segments.get(part)
+    ]
     for label, counts in info.classes.items():
         empty = [part for part in info.segments if part != UNASSIGNED and not counts.get(part)]
         if empty and sum(counts.values()):

@@ -116,6 +116,10 @@ def validate(folder: Path, sources: SourceSettings | None = None, progress: Prog
     ]
     if indexes and "labels" not in roles and not any(f.severity == "error" for f in findings):
         findings.append(Finding("error", folder.name, "labels", "no label sequence", 1, "folder"))
+    if "labels" in roles and len(roles.keys() & {"text", "audio", "video"}) == 0:
+        findings.append(
+            Finding("error", folder.name, "", "no text, audio or video sequence beside the labels", 1, "folder")
+        )
     findings += _presence(roles)
     for role, index in roles.items():
         findings += _check_file(role, index, settings, progress)
@@ -163,7 +167,7 @@ def _presence(roles: dict[Role, CsdIndex]) -> list[Finding]:
 def _check_file(role: Role, index: CsdIndex, settings: SourceSettings, progress: Progress | None) -> Iterable[Finding]:
     findings = _Findings(index.path.name, role)
     columns: tuple[str, ...] = ()
-    if role == "labels" and index.width is not None:
+    if role == "labels":
         try:
             columns = label_columns(index, settings.labels.columns)
         except InputError as error:

@@ -76,7 +76,7 @@ def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segmen
 
 def uniform_bins(start_s: float, end_s: float, width_s: float) -> tuple[Seconds, Seconds]:
     """Cut [start, end) into bins of one width, the last one as long as what is left (but no sliver under 1 us)."""
-    count = max(1, int(np.ceil((end_s - start_s) / width_s - 1e-6)))
+    count = max(1, int(np.ceil((end_s - start_s - 1e-6) / width_s)))
     edges = start_s + np.arange(count + 1, dtype=np.float64) * width_s
     edges[-1] = end_s
     return edges[:-1], edges[1:]

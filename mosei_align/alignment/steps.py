@@ -93,14 +93,15 @@ def segment_steps(words: Words | None, start_s: float, end_s: float, fallback_bi
 
 def _match(start_s: Seconds, end_s: Seconds, text: VideoSequence) -> Indices:
     """For each word the row of `text` with the same interval, -1 where there is none."""
-    found = np.full(len(start_s), -1)
-    if not len(text):
-        return found
     first = np.searchsorted(text.start_s, start_s - _SAME_TIME_S, side="left")
-    # Words of no length and repeated rows put a few rows at one start; a handful of tries covers them.
-    for ahead in range(4):
-        rows = np.minimum(first + ahead, len(text) - 1)
-        same: npt.NDArray[np.bool_] = np.abs(text.start_s[rows] - start_s) <= _SAME_TIME_S
-        same &= np.abs(text.end_s[rows] - end_s) <= _SAME_TIME_S
-        found = np.where((found < 0) & same, rows, found)
+    last = np.searchsorted(text.start_s, start_s + _SAME_TIME_S, side="right")
+    rows = np.minimum(first, len(text) - 1)
+    same: npt.NDArray[np.bool_] = (last > first) & (np.abs(text.end_s[rows] - end_s) <= _SAME_TIME_S)
+    found = np.where(same, rows, -1)
+    taken: set[int] = set()
+    # Only where several rows begin together is there anything to choose: each word takes the first that is left.
+    for word in np.flatnonzero(last - first > 1):
+        fitting = [row for row in range(first[word], last[word]) if abs(text.end_s[row] - end_s[word]) <= _SAME_TIME_S]
+        found[word] = next((row for row in fitting if row not in taken), fitting[0] if fitting else -1)
+        taken.add(int(found[word]))
     return found

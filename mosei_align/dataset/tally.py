@@ -60,7 +60,7 @@ class ModalityTally:
 
 def modality_info(index: CsdIndex, tallies: Sequence[ModalityTally]) -> ModalityInfo:
     """The manifest's entry for a modality: the sum of the shards' tallies."""
-    width = index.width or 1
+    width = index.columns
     videos: Counter[str] = Counter()
     numbers: Counter[str] = Counter()
     by_column = np.zeros(width, np.int64)

@@ -44,14 +44,15 @@ def _results(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -
             yield number, work(task)
         return
     # Not "fork": HDF5, Arrow and BLAS have threads and locks of their own, which a forked child inherits half.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
         futures = {pool.submit(work, task): number for number, task in enumerate(tasks)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise OutputError(
-                "a worker process died, probably for want of memory", remedy="try again with --jobs 1"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "a worker process died, probably for want of memory", remedy="try again with --jobs 1"
+        ) from error
+    finally:
+        # After an error the tasks that still wait are not run; those that run are waited for.
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -135,7 +135,8 @@ def label_columns(labels: CsdIndex, configured: tuple[str, ...] | None) -> tuple
         InputError: the label file has no rows, or the configured names are not as many as its columns.
     """
     width = labels.width
-    if width is None:
+    rows = (e.intervals for found in labels.entries.values() for e in found)
+    if width is None or not any(info is not None and info.shape and info.shape[0] for info in rows):
         raise InputError("not one labelled segment", path=labels.path, remedy="give a label file with rows")
     if configured is not None:
         if len(configured) != width or len(set(configured)) != width:

@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +24,12 @@ import numpy.typing as npt
 
 from mosei_schemas.errors import InputError
 
-_COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d+)\]$", re.DOTALL)
+_COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d{1,9})\]$", re.DOTALL)
 _DEFLATE_LIMIT: Final = 1100
 """No lossless filter of HDF5 that is in use packs more than about 1032 : 1."""
 _SMALL: Final = 1 << 20
 _DEPTH: Final = 8
+_ARRAYS: Final = (b"features", b"intervals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class CsdIndex:
     """Whether the features are strings (words) and not numbers."""
     structure_sha256: str = field(repr=False)
 
+    @property
+    def columns(self) -> int:
+        """`width`, or 1 where no array tells it and so none can be read."""
+        return self.width or 1
+
 
 class CsdFile:
     """An open `.csd` file; use it as a context manager."""
@@ -82,7 +89,8 @@ class CsdFile:
         self.path = path
         self._file = _open(path)
         try:
-            self._group = _root_group(self._file, path)
+            with _structure(path):
+                self._group = _root_group(self._file, path)
         except BaseException:
             self._file.close()
             raise
@@ -99,8 +107,12 @@ class CsdFile:
         """Walk the file once and describe it; reads no feature values.
 
         Raises:
-            InputError: a link that is not a hard one, an id that looks like a path, no `data` group.
+            InputError: a link that is not a hard one, an id that looks like a path, no `data` group, or a damaged file.
         """
+        with _structure(self.path):
+            return self._index()
+
+    def _index(self) -> CsdIndex:
         root = str(self._group.name).lstrip("/")
         metadata = _read_metadata(self._group, self.path)
         entries: dict[str, list[tuple[int, Entry]]] = {}
@@ -122,31 +134,44 @@ class CsdFile:
         Raises:
             OSError: HDF5 cannot read it (a damaged chunk, an unknown filter).
         """
-        dataset = h5py.h5d.open(self._group.id, b"data/" + path + b"/" + name)
-        target = dataset.dtype.newbyteorder("=") if np.dtype(dtype).kind == "S" else np.dtype(dtype)
-        values = np.empty(dataset.shape, target)
-        if values.size:
-            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        try:
+            dataset = h5py.h5d.open(self._group.id, b"data/" + path + b"/" + name)
+            target = dataset.dtype.newbyteorder("=") if np.dtype(dtype).kind == "S" else np.dtype(dtype)
+            values = np.empty(dataset.shape, target)
+            if values.size:
+                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        except (RuntimeError, KeyError) as error:
+            raise OSError(str(error)) from error
         return values
 
     def _walk(self) -> Iterator[tuple[str, Entry]]:
         data = _child_group(self._group, b"data", self.path)
-        yield from self._walk_group(data, b"", 0)
+        for name in _hard_links(data, self.path):
+            yield from self._visit(data, name, name, 0)
 
-    def _walk_group(self, group: h5py.h5g.GroupID, prefix: bytes, depth: int) -> Iterator[tuple[str, Entry]]:
-        for name in _hard_links(group, self.path):
-            path = prefix + name
-            key = _checked_id(path, self.path)
-            child = h5py.h5o.open(group, name)
-            if not isinstance(child, h5py.h5g.GroupID):
-                yield key, Entry(path, None, None)
-                continue
-            names = _hard_links(child, self.path)
-            if names and b"features" not in names and b"intervals" not in names and depth < _DEPTH:
-                # A "/" in an id nests groups: {data}/2011/05/features is the video "2011/05".
-                yield from self._walk_group(child, path + b"/", depth + 1)
-                continue
+    def _visit(self, parent: h5py.h5g.GroupID, name: bytes, path: bytes, depth: int) -> Iterator[tuple[str, Entry]]:
+        """The entry at `path`, and those below it: a "/" in an id nests groups, `2011/05` lies in `2011`."""
+        key = _checked_id(path, self.path)
+        child = h5py.h5o.open(parent, name)
+        if not isinstance(child, h5py.h5g.GroupID):
+            yield key, Entry(path, None, None)
+            return
+        names = _hard_links(child, self.path)
+        others = [n for n in names if n not in _ARRAYS] if depth < _DEPTH else []
+        below = [n for n in others if isinstance(h5py.h5o.open(child, n), h5py.h5g.GroupID)]
+        if not below or len(others) < len(names):
             yield key, Entry(path, _describe(child, b"features", names), _describe(child, b"intervals", names))
+        for inner in below:
+            yield from self._visit(child, inner, path + b"/" + inner, depth + 1)
+
+
+@contextmanager
+def _structure(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a damaged tree of groups into the one-line error."""
+    try:
+        yield
+    except (RuntimeError, KeyError, OSError) as error:
+        raise InputError("its HDF5 structure is damaged", path=path, remedy="download it again") from error
 
 
 def _open(path: Path) -> h5py.File:
@@ -241,17 +266,21 @@ def _storage_problem(dataset: h5py.h5d.DatasetID) -> str:
 
 
 def _features_kind(entries: dict[str, tuple[Entry, ...]]) -> tuple[int | None, bool]:
-    """The width that most videos have (the smaller where two tie) and whether the features are strings."""
-    shapes: Counter[tuple[int, bool]] = Counter()
+    """The width that most videos have (the smaller where two tie) and whether the features are strings.
+
+    Arrays without rows are asked only where there are no others.
+    """
+    full: Counter[tuple[int, bool]] = Counter()
+    empty: Counter[tuple[int, bool]] = Counter()
     for found in entries.values():
         for entry in found:
             info = entry.features
             if info and info.dtype is not None and len(info.shape) == 2 and info.shape[1] > 0:
-                # An empty array says its width, but must not outvote one that has rows.
-                shapes[info.shape[1], info.dtype.kind == "S"] += 1000 if info.shape[0] else 1
-    if not shapes:
+                (full if info.shape[0] else empty)[info.shape[1], info.dtype.kind == "S"] += 1
+    votes = full or empty
+    if not votes:
         return None, False
-    (width, is_text), _ = min(shapes.items(), key=lambda item: (-item[1], item[0]))
+    (width, is_text), _ = min(votes.items(), key=lambda item: (-item[1], item[0]))
     return width, is_text
 
 
@@ -279,7 +308,8 @@ def _read_metadata(root: h5py.Group, path: Path) -> dict[str, str]:
                 continue
             value = np.asarray(h5py.Dataset(child)[()]).reshape(-1)[0]
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-            found[name.decode("utf-8", "replace")] = _unpacked(text)
+            # JSON can spell half a surrogate pair, which no UTF-8 file can hold.
+            found[name.decode("utf-8", "replace")] = _unpacked(text).encode("utf-8", "replace").decode()
     return found
 
 

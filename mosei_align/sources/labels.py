@@ -37,7 +37,7 @@ class LabelRows:
 
 def read_labels(file: CsdFile, index: CsdIndex, video_id: str) -> LabelRows:
     """Read the label rows of one video; `id`, `id[0]`, ... are numbered through."""
-    width = index.width or 0
+    width = index.columns
     starts, ends, values = [], [], []
     problems: list[Reason | None] = []
     for entry in index.entries[video_id]:
@@ -75,7 +75,8 @@ def _read_entry(
 def _claimed_rows(entry: Entry) -> int:
     """How many segments a damaged entry speaks of: its intervals, else its feature rows."""
     for info in (entry.intervals, entry.features):
-        if info is not None and not info.problem and info.shape:
+        # A shape with a zero in it stores nothing, so nothing vouches for its other numbers.
+        if info is not None and not info.problem and info.shape and 0 not in info.shape:
             return info.shape[0]
     return 0
 

@@ -80,7 +80,7 @@ def read_sequence(file: CsdFile, index: CsdIndex, video_id: str) -> VideoSequenc
 
     Trouble with one video is an answer (see `State`), not an error: the other videos go on.
     """
-    width = index.width or 0
+    width = index.columns
     entries = index.entries.get(video_id, ())
     if not entries:
         return unusable(State.ID_MISSING, width, "the video is not in the file")

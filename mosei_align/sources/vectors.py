@@ -40,8 +40,8 @@ class WordVectors:
 def read_vectors(path: Path, wanted: AbstractSet[str]) -> WordVectors:
     """Read the vectors of `wanted` words from a table, which may be gzipped; the others are never kept in memory.
 
-    A first line of two numbers (word2vec's header) is skipped. Words may hold spaces, as some of GloVe's do: the last D
-    fields of a line are the vector.
+    A first line of two numbers is word2vec's header: words and width. Words may hold spaces, as some of GloVe's do: the
+    last D fields of a line are the vector.
 
     Raises:
         InputError: the file is missing, damaged, or a line has not D numbers; the line is named.
@@ -55,6 +55,7 @@ def read_vectors(path: Path, wanted: AbstractSet[str]) -> WordVectors:
                 number += 1
                 fields = line.rstrip().split(" ")
                 if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+                    width = int(fields[1])
                     continue
                 if width == 0:
                     width = len(fields) - 1
@@ -90,7 +91,8 @@ def _open_text(path: Path) -> IO[str]:
 
 def _numbers(fields: list[str], path: Path, number: int) -> npt.NDArray[np.float32]:
     try:
-        vector = np.array(fields, np.float32)
+        with np.errstate(over="ignore"):
+            vector = np.array(fields, np.float64).astype(np.float32)
     except ValueError as error:
         raise InputError(
             f"line {number} has a field that is no number", path=path, remedy="give a table in GloVe's text format"

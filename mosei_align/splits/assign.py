@@ -63,15 +63,28 @@ def assign_rows(class_of: Ints, ratios: Floats, seed: int, *, stratify: bool) ->
         parts[rng.permutation(len(class_of))] = np.repeat(np.arange(len(ratios)), _sizes(len(class_of), ratios))
         return parts
     order = rng.permutation(len(class_of))
-    owed = np.zeros(len(ratios))
-    for label in np.unique(class_of):
+    labels, counts = np.unique(class_of, return_counts=True)
+    for label, sizes in zip(labels, _table(counts, ratios), strict=True):
         rows = order[class_of[order] == label]
-        # What rounding takes from a part in one class it gets back in the next, so that the totals come out too.
-        exact = ratios * len(rows) + owed
-        sizes = _sizes(len(rows), np.maximum(exact, 0) / max(np.maximum(exact, 0).sum(), 1e-12))
-        owed = exact - sizes
         parts[rows] = np.repeat(np.arange(len(ratios)), sizes)
     return parts
+
+
+def _table(counts: Ints, ratios: Floats) -> Ints:
+    """(C, P) sizes, each within one of its exact share, with the right sums both ways.
+
+    Every share is rounded down; what is then missing in a class goes to the parts that lack most, classes that lack
+    most first, which always comes out even (Gale and Ryser's construction).
+    """
+    exact = counts[:, None] * ratios
+    sizes = np.floor(exact + 1e-9).astype(np.int64)
+    missing = _sizes(int(counts.sum()), ratios) - sizes.sum(axis=0)
+    short = counts - sizes.sum(axis=1)
+    for row in np.argsort(-short, kind="stable"):
+        wanted = np.lexsort((-(exact - sizes)[row], -missing))[: short[row]]
+        sizes[row, wanted] += 1
+        missing[wanted] -= 1
+    return sizes
 
 
 def _sizes(count: int, ratios: Floats) -> Ints:

@@ -30,16 +30,17 @@ def read_folds(path: Path) -> dict[str, list[str]]:
     """
     shape = 'a JSON object {"train": [video ids], "valid": [...], "test": [...]}'
     try:
-        raw = json.loads(path.read_bytes())
+        pairs = json.loads(path.read_bytes(), object_pairs_hook=tuple)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", path=path) from error
     except (ValueError, RecursionError) as error:
         raise InputError("not valid JSON", path=path, remedy=f"give {shape}") from error
-    if not isinstance(raw, dict) or not raw:
+    # As pairs and not as a dict: a part given twice must be seen, not overwritten.
+    if not isinstance(pairs, tuple) or not pairs:
         raise InputError("not a folds file", path=path, remedy=f"give {shape}")
     folds: dict[str, list[str]] = {}
     seen: dict[str, str] = {}
-    for name, ids in raw.items():
+    for name, ids in pairs:
         part = _NAMES.get(str(name).casefold())
         if part is None or part in folds:
             raise InputError("is no part, or a part given twice", path=path, ident=str(name), remedy=f"give {shape}")

@@ -36,13 +36,15 @@ def _spread(keys: Sequence[str], parts: Sequence[str]) -> int:
 def _overlapping(segments: SegmentList, parts: Sequence[str]) -> int:
     """Pairs of one video that overlap in time and lie in different parts: a sweep in order of start."""
     count = 0
+    # As in the alignment, an instant is an interval of the smallest length.
+    ends = np.maximum(segments.end_s, np.nextafter(segments.start_s, np.inf))
     open_video, open_rows = None, list[int]()
     for row in np.lexsort((segments.start_s, segments.video_id.astype(str))):
         if parts[row] == UNASSIGNED:
             continue
         if segments.video_id[row] != open_video:
             open_video, open_rows = segments.video_id[row], []
-        open_rows = [other for other in open_rows if segments.end_s[other] > segments.start_s[row]]
+        open_rows = [other for other in open_rows if ends[other] > segments.start_s[row]]
         count += sum(parts[other] != parts[row] for other in open_rows)
         open_rows.append(int(row))
     return count

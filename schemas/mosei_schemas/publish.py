@@ -48,6 +48,7 @@ def new_directory(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: the directory cannot be written.
     """
+    target = target.absolute()
     staging = target.with_name(f".{target.name}.{os.getpid()}.part")
     retired = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
@@ -56,17 +57,25 @@ def new_directory(target: Path) -> Iterator[Path]:
         yield staging
         for path in sorted(staging.rglob("*")):
             flush(path)
-        if target.exists():
+        if target.exists() or target.is_symlink():
             target.replace(retired)
         staging.replace(target)
         flush(target.parent)
     except OSError as error:
         raise unwritable(target, error) from error
     finally:
-        if retired.exists() and not target.exists():
+        if (retired.exists() or retired.is_symlink()) and not target.exists():
             retired.replace(target)
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
+        _remove(staging)
+        _remove(retired)
+
+
+def _remove(path: Path) -> None:
+    """Take away a directory with what is in it, a file, or a link (not what it points to)."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

@@ -339,9 +339,6 @@ def test_ids_with_slashes_copies_and_unicode_come_through(csd: Any, tmp_path: Pa
     assert {row["audio_state"] for row in ledger_of(result) if row["video_id"] == "25522"} == {"id_missing"}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="csd.py _walk_group loses the labels of an id below another: no account"
-)
 def test_ids_below_other_ids_are_accounted_for(csd: Any, tmp_path: Path) -> None:
     labels = {"a": csd.labels((0, 1)), "a/b": csd.labels((0, 1), (1, 2), (2, 3))}
     folder = csd.corpus(tmp_path / "csd", labels=labels, audio={"a": csd.rows(8, 2)})
@@ -349,11 +346,6 @@ def test_ids_below_other_ids_are_accounted_for(csd: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("entries", ["no video at all", "no features", "one-dimensional features"])
-@pytest.mark.xfail(
-    strict=True,
-    raises=pa.ArrowInvalid,
-    reason="build.py takes a modality without a known width for 1 wide, sequence.py for 0: ArrowInvalid in a traceback",
-)
 def test_a_modality_without_one_usable_array_is_merely_missing(csd: Any, tmp_path: Path, entries: str) -> None:
     times = csd.rows(8, 1)[1]
     audio = {"no video at all": {}, "no features": {"v": (None, times)}}.get(entries, {"v": (np.ones(8), times)})

@@ -105,9 +105,6 @@ def test_an_empty_folder_may_be_filled(folder: Path, tmp_path: Path) -> None:
     assert build(folder, tmp_path / "out", MASKED, jobs=1).manifest.counts.kept == 6
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="publish.py new_directory: Path('.').with_name raises a bare ValueError"
-)
 def test_the_current_folder_may_be_filled(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path / "out")
@@ -267,11 +264,6 @@ def test_a_worker_that_dies_is_one_line(one_line: OneLine) -> None:
     assert "--jobs 1" in text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="local.py _results: leaving the with block calls shutdown() again, which takes cancel_futures back, so that "
-    "after an error all other tasks still run, and the program waits for them",
-)
 def test_after_an_error_the_tasks_that_wait_are_not_run() -> None:
     with pytest.raises(TypeError):
         collect(time.sleep, ["no number", *[0.25] * 12], 2)

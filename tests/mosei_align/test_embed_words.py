@@ -187,9 +187,6 @@ def test_an_error_while_writing_leaves_the_old_file(words: Path, tmp_path: Path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["table.txt", "vectors.csd", "words.csd"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="embed.py: CsdWriter is given the temporary file, so its errors name .vectors.csd.PID.part"
-)
 def test_a_wrong_root_names_the_output_and_not_a_temporary_file(words: Path, tmp_path: Path, one_line: OneLine) -> None:
     text = one_line(lambda: run(tmp_path, words, root="a/b"), OutputError)
     assert "the root name is empty or has a slash in it" in text

@@ -183,7 +183,6 @@ def test_bins_by_hand(start: float, end: float, edges: list[float]) -> None:
     assert len(starts) == len(edges) - 1
 
 
-@pytest.mark.xfail(strict=True, reason="intervals.py uniform_bins: the tolerance is 1e-6 bins (0.25 us), not 1 us")
 def test_no_bin_is_a_sliver_of_less_than_a_microsecond() -> None:
     starts, ends = uniform_bins(0.0, 0.5 + 5e-7, 0.25)
     assert (ends - starts).min() >= 1e-6

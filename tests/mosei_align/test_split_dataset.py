@@ -247,7 +247,6 @@ def test_a_wrong_folds_file_is_one_line(tmp_path: Path, one_line: OneLine, conte
     assert told in text
 
 
-@pytest.mark.xfail(strict=True, reason="folds.py read_folds: json.loads keeps the last of two equal names in silence")
 def test_a_part_given_twice_under_one_name(tmp_path: Path, one_line: OneLine) -> None:
     (tmp_path / "f.json").write_text('{"train": ["a"], "test": ["b"], "train": ["c"]}')
     one_line(lambda: read_folds(tmp_path / "f.json"), InputError)
@@ -309,9 +308,6 @@ def test_too_few_groups(csd: Any, tmp_path: Path, one_line: OneLine) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["speaker-disjoint", "stratified", "random"])
-@pytest.mark.xfail(
-    strict=True, reason="split.py _warnings: a part that was asked for and got no segment goes unmentioned"
-)
 def test_a_part_that_gets_nothing_is_warned_of(csd: Any, tmp_path: Path, protocol: Protocol) -> None:
     videos = {video: csd.rows(8, 2) for video in "abc"}
     folder = csd.corpus(tmp_path / "csd", labels={video: csd.labels((0, 1)) for video in videos}, audio=videos)

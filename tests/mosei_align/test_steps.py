@@ -112,14 +112,12 @@ def test_words_that_begin_together_find_their_own_rows() -> None:
     assert words.text_rows.tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.xfail(strict=True, reason="steps.py _match: words that share an interval all get the first one's vector")
 def test_words_that_share_an_interval_keep_their_own_rows() -> None:
     text = vectors(([1, 1], 0, 1), ([2, 2], 1, 1), ([3, 3], 1, 1), ([4, 4], 1, 2))
     words = found(spoken(("a", 0, 1), ("b", 1, 1), ("c", 1, 1), ("d", 1, 2)), text)
     assert words.text_rows.tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.xfail(strict=True, reason="steps.py _match: only four rows that begin together are tried")
 def test_more_than_four_words_that_begin_together_find_their_own_rows() -> None:
     words = spoken(*((f"w{k}", 0, k) for k in range(6)))
     text = vectors(*(([k + 1.0], 0, k) for k in range(6)))

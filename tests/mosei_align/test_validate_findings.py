@@ -288,7 +288,6 @@ def test_a_missing_folder_and_an_empty_one(tmp_path: Path, one_line: Callable[..
 
 
 @pytest.mark.parametrize("case", ["labels alone", "labels without a video", "labels without a row"])
-@pytest.mark.xfail(strict=True, reason="validate.py reports no error where build refuses the folder outright")
 def test_what_a_masked_build_refuses_is_an_error(csd: Any, tmp_path: Path, case: str) -> None:
     changed: dict[str, Any] = {"labels alone": dict.fromkeys(("text", "audio", "video"))}.get(case, {})
     if case != "labels alone":
