@@ -18,8 +18,8 @@ from rich.panel import Panel
 
 from mosei_cli.console import out
 
-VIDEOS: Final = 100
-EPOCHS: Final = 10
+VIDEOS: Final = 150
+EPOCHS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,18 @@ def summarise(folder: Path, seconds: float) -> None:
         "",
         f"Affect-Diff was chosen on valid (epoch {metrics['selection']['epoch']}) and then saw the test part once: "
         f"{metrics['test']['segments']} segments of {metrics['test']['groups']} speakers it had never met.",
-        "Balanced accuracy over six emotions, with 95 % intervals over speakers:",
+        "Balanced accuracy over the emotions in it, with 95 % intervals over speakers:",
         *(f"  {name:<22} {_interval(test[key])}" for name, key in _ROWS),
         "A short training on few speakers: the intervals are wide, and that is the honest picture.",
         "",
-        f"Look further:  {folder}/masked/ledger.parquet (why each segment was kept or dropped)",
-        f"               {folder}/run/metrics.json (every number), {folder}/run/log.jsonl (every epoch)",
-        f"Your own files: mosei-align build --csd YOUR_FOLDER --policy strict      ({seconds:.0f} s in all)",
+        "Look further:",
+        f"  {folder}/masked/ledger.parquet   why each segment was kept or dropped",
+        f"  {folder}/run/metrics.json        every number",
+        "Your own files: mosei-align build --csd YOUR_FOLDER --policy strict",
+        f"({seconds:.0f} s in all)",
     ]
     out.print()
-    out.print(Panel("\n".join(lines), title="What you have just seen", title_align="left"))
+    out.print(Panel("\n".join(lines), title="What you have just seen", title_align="left"), soft_wrap=False)
 
 
 _ROWS: Final = (("Affect-Diff", "model"), ("linear on mean + max", "linear"), ("always the majority", "majority"))
