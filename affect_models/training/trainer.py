@@ -103,24 +103,11 @@ def fit(
         scores, diagnostics = predict(network, valid_data, kind)
         measured = point_metrics(kind, valid.targets, scores, len(valid.classes))
         value = measured[metric]
-        better = not math.isnan(value) and (
-            best_epoch == 0 or (value > best_value if end == "max" else value < best_value)
-        )
-        if better:
+        better = best_epoch == 0 or (value > best_value if end == "max" else value < best_value)
+        if better and not math.isnan(value):
             best_value, best_epoch = value, epoch + 1
             checkpoints.save(folder, network.state_dict(), describe(best_epoch, best_value))
-        log(
-            {
-                "epoch": epoch + 1,
-                "lr": config.train.lr * cosine_factor(epoch, config.train.epochs),
-                "losses": losses,
-                "loss_weights": {n: aux_weight(n, epoch, config.loss) for n in losses if n not in ("task", "total")},
-                "valid": {name: None if math.isnan(v) else v for name, v in measured.items()},
-                "modality_weight": diagnostics["modality_weight"],
-                "best": better,
-                "seconds": time.monotonic() - epoch_began,
-            }
-        )
+        log(_entry(config, epoch, losses, measured, diagnostics, best_epoch, time.monotonic() - epoch_began))
         if epoch + 1 - best_epoch >= config.train.patience:
             break
     if best_epoch == 0:
@@ -128,6 +115,30 @@ def fit(
     counts = network.parameter_counts()  # type: ignore[operator]
     stopped = epoch + 1 < config.train.epochs
     return FitResult(best_epoch, best_value, epoch + 1, stopped, counts, time.monotonic() - began)
+
+
+def _entry(
+    config: RunConfig,
+    epoch: int,
+    losses: dict[str, float],
+    measured: dict[str, float],
+    diagnostics: dict[str, Any],
+    best_epoch: int,
+    seconds: float,
+) -> EpochLog:
+    """The epoch's line of the log; an undefined metric is null."""
+    return {
+        "epoch": epoch + 1,
+        "lr": config.train.lr * cosine_factor(epoch, config.train.epochs),
+        "losses": losses,
+        "loss_weights": {
+            name: aux_weight(name, epoch, config.loss) for name in losses if name not in ("task", "total")
+        },
+        "valid": {name: None if math.isnan(value) else value for name, value in measured.items()},
+        "modality_weight": diagnostics["modality_weight"],
+        "best": best_epoch == epoch + 1,
+        "seconds": seconds,
+    }
 
 
 def _train_epoch(

@@ -13,9 +13,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_MIN_STARTS, _MAX_STARTS, _START_BUDGET = 4, 32, 12_000
+_MIN_STARTS, _MAX_STARTS, _START_BUDGET = 4, 32, 6_000
 """Small problems get more starts: they are cheap there, and luck matters more."""
-_SWAP_SAMPLE: Final = 256
+_SWAP_SAMPLE: Final = 128
 _PATIENCE: Final = 25
 
 
