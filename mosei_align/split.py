@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,11 @@ from mosei_schemas.errors import ConfigError, InputError, OutputError
 from mosei_schemas.manifest import Manifest
 from mosei_schemas.names import PARTS, UNASSIGNED
 from mosei_schemas.publish import new_directory, sha256, write_bytes
-from mosei_schemas.splits import Normalization, Protocol, SplitInfo
+from mosei_schemas.splits import GroupSource, Normalization, Protocol, SplitInfo
 from mosei_schemas.tables import assignment_schema
 
 CLAMP: Final = 10.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-GroupSource = Literal["groups file", "speaker_id", "video_id", "segment_id"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Reading one `.csd` file: HDF5 with `/<root>/data/<id>/features` and `/<root>/data/<id>/intervals`.
 
-A file is indexed once (names, shapes and types, no values) and then read a video at a time. What a file can do to a
-reader is refused here: links of any kind but hard ones, ids that look like paths, shapes that the stored bytes cannot
-hold, external and virtual storage.
+A file is indexed once (names, shapes and types, no values) and then read a video at a time. What a file could do to its
+reader is refused in `hdf5`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,12 +20,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from mosei_align.sources.hdf5 import checked_id, guarded, hard_links, open_hdf5, storage_problem
 from mosei_schemas.errors import InputError
 
 _COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d{1,9})\]$", re.DOTALL)
-_DEFLATE_LIMIT: Final = 1100
-"""No lossless filter of HDF5 that is in use packs more than about 1032 : 1."""
-_SMALL: Final = 1 << 20
 _DEPTH: Final = 8
 _ARRAYS: Final = (b"features", b"intervals")
 
@@ -87,9 +83,9 @@ class CsdFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open(path)
+        self._file = open_hdf5(path)
         try:
-            with _structure(path):
+            with guarded(path):
                 self._group = _root_group(self._file, path)
         except BaseException:
             self._file.close()
@@ -109,7 +105,7 @@ class CsdFile:
         Raises:
             InputError: a link that is not a hard one, an id that looks like a path, no `data` group, or a damaged file.
         """
-        with _structure(self.path):
+        with guarded(self.path):
             return self._index()
 
     def _index(self) -> CsdIndex:
@@ -146,17 +142,17 @@ class CsdFile:
 
     def _walk(self) -> Iterator[tuple[str, Entry]]:
         data = _child_group(self._group, b"data", self.path)
-        for name in _hard_links(data, self.path):
+        for name in hard_links(data, self.path):
             yield from self._visit(data, name, name, 0)
 
     def _visit(self, parent: h5py.h5g.GroupID, name: bytes, path: bytes, depth: int) -> Iterator[tuple[str, Entry]]:
         """The entry at `path`, and those below it: a "/" in an id nests groups, `2011/05` lies in `2011`."""
-        key = _checked_id(path, self.path)
+        key = checked_id(path, self.path)
         child = h5py.h5o.open(parent, name)
         if not isinstance(child, h5py.h5g.GroupID):
             yield key, Entry(path, None, None)
             return
-        names = _hard_links(child, self.path)
+        names = hard_links(child, self.path)
         others = [n for n in names if n not in _ARRAYS] if depth < _DEPTH else []
         below = [n for n in others if isinstance(h5py.h5o.open(child, n), h5py.h5g.GroupID)]
         if not below or len(others) < len(names):
@@ -165,33 +161,10 @@ class CsdFile:
             yield from self._visit(child, inner, path + b"/" + inner, depth + 1)
 
 
-@contextmanager
-def _structure(path: Path) -> Iterator[None]:
-    """Turn what h5py raises on a damaged tree of groups into the one-line error."""
-    try:
-        yield
-    except (RuntimeError, KeyError, OSError) as error:
-        raise InputError("its HDF5 structure is damaged", path=path, remedy="download it again") from error
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
-        raise InputError("no such file", path=path)
-    try:
-        if not h5py.is_hdf5(path):
-            raise InputError(
-                "not an HDF5 file, so not a .csd file", path=path, remedy="download it again or take it out"
-            )
-        return h5py.File(path, "r", locking="best-effort")
-    except OSError as error:
-        reason = "it is cut short" if "truncated" in str(error) else "HDF5 cannot open it"
-        raise InputError(f"unreadable: {reason}", path=path, remedy="download it again") from error
-
-
 def _root_group(file: h5py.File, path: Path) -> h5py.Group:
-    for name in _hard_links(h5py.h5g.open(file.id, b"/"), path):
+    for name in hard_links(h5py.h5g.open(file.id, b"/"), path):
         child = h5py.h5o.open(file.id, name)
-        if isinstance(child, h5py.h5g.GroupID) and b"data" in _hard_links(child, path):
+        if isinstance(child, h5py.h5g.GroupID) and b"data" in hard_links(child, path):
             return h5py.Group(child)
     raise InputError(
         "no root group with a 'data' group in it", path=path, remedy="a .csd file has /<root name>/data/<video id>"
@@ -203,38 +176,6 @@ def _child_group(parent: h5py.Group, name: bytes, path: Path) -> h5py.h5g.GroupI
     if not isinstance(child, h5py.h5g.GroupID):
         raise InputError("is not a group", path=path, ident=name.decode(), remedy="this is not a .csd file")
     return child
-
-
-def _hard_links(group: h5py.h5g.GroupID, path: Path) -> list[bytes]:
-    """Names in a group, in HDF5's own (byte) order; any soft or external link refuses the file."""
-    names: list[bytes] = []
-    others: list[bytes] = []
-
-    def visit(name: bytes, info: Any) -> None:
-        (names if info.type == h5py.h5l.TYPE_HARD else others).append(name)
-
-    group.links.iterate(visit, info=True)
-    if others:
-        raise InputError(
-            "a soft or external link, which this program refuses to follow",
-            path=path,
-            ident=others[0].decode("utf-8", "backslashreplace"),
-            remedy="store the arrays themselves in the file",
-        )
-    return names
-
-
-def _checked_id(raw: bytes, path: Path) -> str:
-    text = raw.decode("utf-8", "backslashreplace")
-    parts = text.split("/")
-    if "\\" in text or not text.isprintable() or any(part in {"", ".", ".."} for part in parts):
-        raise InputError(
-            "a video id that looks like a path or holds control characters is refused",
-            path=path,
-            ident=repr(text),
-            remedy="rename the group",
-        )
-    return text
 
 
 def _describe(group: h5py.h5g.GroupID, name: bytes, names: list[bytes]) -> ArrayInfo | None:
@@ -249,20 +190,7 @@ def _describe(group: h5py.h5g.GroupID, name: bytes, names: list[bytes]) -> Array
     )
     if not plain:
         return ArrayInfo(child.shape, None, "holds neither numbers nor fixed-length strings")
-    return ArrayInfo(child.shape, child.dtype, _storage_problem(child))
-
-
-def _storage_problem(dataset: h5py.h5d.DatasetID) -> str:
-    properties = dataset.get_create_plist()
-    if properties.get_layout() == h5py.h5d.VIRTUAL:
-        return "is a virtual dataset, which is refused"
-    if properties.get_external_count():
-        return "keeps its values in another file, which is refused"
-    bytes_claimed = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
-    bytes_stored = dataset.get_storage_size()
-    if bytes_claimed > bytes_stored * _DEFLATE_LIMIT + (_SMALL if bytes_stored else 0):
-        return f"claims {bytes_claimed} bytes, but the file stores {bytes_stored}"
-    return ""
+    return ArrayInfo(child.shape, child.dtype, storage_problem(child))
 
 
 def _features_kind(entries: dict[str, tuple[Entry, ...]]) -> tuple[int | None, bool]:
@@ -295,16 +223,16 @@ def _structure_hash(entries: dict[str, tuple[Entry, ...]]) -> str:
 
 def _read_metadata(root: h5py.Group, path: Path) -> dict[str, str]:
     """Metadata is a courtesy: what cannot be read as text is left out, what is no JSON is taken as it stands."""
-    if b"metadata" not in _hard_links(root.id, path):
+    if b"metadata" not in hard_links(root.id, path):
         return {}
     group = h5py.h5o.open(root.id, b"metadata")
     if not isinstance(group, h5py.h5g.GroupID):
         return {}
     found = {}
-    for name in _hard_links(group, path):
+    for name in hard_links(group, path):
         child = h5py.h5o.open(group, name)
         if isinstance(child, h5py.h5d.DatasetID) and child.get_type().get_class() == h5py.h5t.STRING:
-            if int(np.prod(child.shape, dtype=object)) != 1 or _storage_problem(child):
+            if int(np.prod(child.shape, dtype=object)) != 1 or storage_problem(child):
                 continue
             value = np.asarray(h5py.Dataset(child)[()]).reshape(-1)[0]
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -10,6 +10,7 @@ from mosei_schemas.manifest import Count, ModalityName, Sha256, Strict
 
 Protocol = Literal["speaker-disjoint", "stratified", "random", "folds"]
 Part = Literal["train", "valid", "test"]
+GroupSource = Literal["groups file", "speaker_id", "video_id", "segment_id"]
 
 
 class Leakage(Strict):
@@ -28,7 +29,7 @@ class SplitInfo(Strict):
     protocol: Protocol
     seed: int | None
     ratios: dict[Part, float] | None
-    group_source: Literal["groups file", "speaker_id", "video_id", "segment_id"]
+    group_source: GroupSource
     group_note: str
     """One sentence for people on what a group is and where it comes from."""
     stratified_by: str

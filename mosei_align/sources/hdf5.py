@@ -1,0 +1,88 @@
+"""Opening HDF5 files of unknown origin: no link is followed, no shape believed, every error names the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+
+from mosei_schemas.errors import InputError
+
+_DEFLATE_LIMIT: Final = 1100
+"""No lossless filter of HDF5 that is in use packs more than about 1032 : 1."""
+_SMALL: Final = 1 << 20
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a damaged tree of groups into the one-line error."""
+    try:
+        yield
+    except (RuntimeError, KeyError, OSError) as error:
+        raise InputError("its HDF5 structure is damaged", path=path, remedy="download it again") from error
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file for reading; raises InputError where there is none or HDF5 cannot open it."""
+    if not path.is_file():
+        raise InputError("no such file", path=path)
+    try:
+        if not h5py.is_hdf5(path):
+            raise InputError(
+                "not an HDF5 file, so not a .csd file", path=path, remedy="download it again or take it out"
+            )
+        return h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        reason = "it is cut short" if "truncated" in str(error) else "HDF5 cannot open it"
+        raise InputError(f"unreadable: {reason}", path=path, remedy="download it again") from error
+
+
+def hard_links(group: h5py.h5g.GroupID, path: Path) -> list[bytes]:
+    """Names in a group, in HDF5's own (byte) order; any soft or external link refuses the file."""
+    names: list[bytes] = []
+    others: list[bytes] = []
+
+    def visit(name: bytes, info: Any) -> None:
+        (names if info.type == h5py.h5l.TYPE_HARD else others).append(name)
+
+    group.links.iterate(visit, info=True)
+    if others:
+        raise InputError(
+            "a soft or external link, which this program refuses to follow",
+            path=path,
+            ident=others[0].decode("utf-8", "backslashreplace"),
+            remedy="store the arrays themselves in the file",
+        )
+    return names
+
+
+def checked_id(raw: bytes, path: Path) -> str:
+    """An id as text; raises InputError where it looks like a path that climbs or holds control characters."""
+    text = raw.decode("utf-8", "backslashreplace")
+    parts = text.split("/")
+    if "\\" in text or not text.isprintable() or any(part in {"", ".", ".."} for part in parts):
+        raise InputError(
+            "a video id that looks like a path or holds control characters is refused",
+            path=path,
+            ident=repr(text),
+            remedy="rename the group",
+        )
+    return text
+
+
+def storage_problem(dataset: h5py.h5d.DatasetID) -> str:
+    """Why a dataset must not be read: it is elsewhere, or claims more than its bytes can hold; empty where it may."""
+    properties = dataset.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        return "is a virtual dataset, which is refused"
+    if properties.get_external_count():
+        return "keeps its values in another file, which is refused"
+    bytes_claimed = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+    bytes_stored = dataset.get_storage_size()
+    if bytes_claimed > bytes_stored * _DEFLATE_LIMIT + (_SMALL if bytes_stored else 0):
+        return f"claims {bytes_claimed} bytes, but the file stores {bytes_stored}"
+    return ""
