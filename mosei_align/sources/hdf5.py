@@ -31,6 +31,11 @@ def open_hdf5(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError("no such file", path=path)
     try:
+        with path.open("rb"):
+            pass  # h5py calls a file that may not be read "not HDF5"
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path, remedy="check its permissions") from error
+    try:
         if not h5py.is_hdf5(path):
             raise InputError(
                 "not an HDF5 file, so not a .csd file", path=path, remedy="download it again or take it out"
