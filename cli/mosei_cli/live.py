@@ -108,7 +108,7 @@ def show_report(folder: Path, report: RunReport) -> None:
 def _show_part(name: str, part: PartReport) -> None:
     assert part.model is not None
     table = Table(
-        title=f"{name}: {part.segments:,} segments of {part.groups:,} groups; 95 % intervals over groups",
+        title=f"{name}: n = {part.segments:,} segments, {part.groups:,} groups; 95 % intervals over groups",
         title_justify="left",
     )
     compared = {"model": part.model, "linear floor": part.linear, "majority floor": part.majority}
@@ -119,6 +119,8 @@ def _show_part(name: str, part: PartReport) -> None:
     for metric in _SHOWN[part.model.kind]:
         table.add_row(metric, *(_with_interval(evaluation, metric) for evaluation in judged.values()))
     out.print(table)
+    for note in part.model.notes:
+        out.print(f"  [dim]{escape(note)}[/]")
 
 
 def _show_classes(name: str, part: PartReport) -> None:
