@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from mosei_align.sources.sequence import read_sequence
 from mosei_schemas.dataset import LEDGER, MANIFEST, is_dataset, split_names, to_json
 from mosei_schemas.errors import ConfigError, InputError, OutputError
 from mosei_schemas.manifest import BuildSettings, Counts, InputFile, Manifest, Shard
-from mosei_schemas.names import Reason, StepSource
+from mosei_schemas.names import MODALITIES, Reason, StepSource
 from mosei_schemas.publish import new_directory, sha256, write_bytes
 from mosei_schemas.version import __version__
 
@@ -152,7 +152,7 @@ def check_target(out: Path, *, overwrite: bool) -> None:
 
 
 def _check_policy(corpus: Corpus, settings: BuildSettings) -> None:
-    missing = [name for name in ("text", "audio", "video") if name not in corpus.modalities]
+    missing = [name for name in MODALITIES if name not in corpus.modalities]
     others = ", ".join(repr(index.declared) for index in corpus.ignored)
     hint = f" (found but not recognised: {others}; name it with --root)" if others else ""
     if settings.policy == "strict" and missing:
@@ -161,7 +161,7 @@ def _check_policy(corpus: Corpus, settings: BuildSettings) -> None:
             path=corpus.folder,
             remedy="add the missing file or build with --policy masked",
         )
-    if len(missing) == 3:
+    if not corpus.modalities:
         raise InputError(
             f"no text, audio or video sequence beside the labels{hint}",
             path=corpus.folder,
@@ -207,9 +207,7 @@ def _tasks(corpus: Corpus, settings: BuildSettings, speakers: dict[str, str], st
 def _only(index: CsdIndex, videos: list[str]) -> CsdIndex:
     """The part of an index that a shard needs: what is sent to a worker stays small."""
     entries = {video: index.entries[video] for video in videos if video in index.entries}
-    return CsdIndex(
-        index.path, index.root, index.declared, {}, entries, index.width, index.is_text, index.structure_sha256
-    )
+    return replace(index, metadata={}, entries=entries)
 
 
 def _build_shard(task: _ShardTask) -> _ShardResult:

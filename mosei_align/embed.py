@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mosei_align.sources.csd import CsdFile, CsdIndex
-from mosei_align.sources.csd_writer import CsdWriter, check_root
-from mosei_align.sources.sequence import VideoSequence, read_sequence
+from mosei_align.sources.csd_writer import CsdWriter
+from mosei_align.sources.sequence import read_sequence
 from mosei_align.sources.vectors import WordVectors, read_vectors
 from mosei_schemas.errors import ConfigError, InputError, OutputError
 from mosei_schemas.names import State
-from mosei_schemas.publish import new_file
 
 Unknown = Literal["nan", "zero"]
 
@@ -72,7 +71,6 @@ def embed(
         raise OutputError("the name must end in .csd", path=out, remedy="other programs go by it")
     if out.exists() and not overwrite:
         raise OutputError("exists", path=out, remedy="replace it with --overwrite or choose another --out")
-    check_root(out, root)
     if out.exists() and any(out.samefile(path) for path in (words_path, vectors_path) if path.exists()):
         raise OutputError("is one of the inputs", path=out, remedy="choose another --out")
     with CsdFile(words_path) as file:
@@ -101,7 +99,7 @@ def embed(
         result = EmbedResult(
             0, {}, sum(counts.values()), 0, _unknown_words(counts, lookup), len(counts), table.width, 0
         )
-        with new_file(out) as temporary, CsdWriter(temporary, root, metadata=metadata) as writer:
+        with CsdWriter(out, root, metadata=metadata) as writer:
             return _write(file, index, writer, lookup, result, (pause_token, unknown), progress)
 
 
@@ -122,7 +120,7 @@ def _write(
         if sequence.state is not State.OK:
             skipped[video] = sequence.detail
             continue
-        tokens = _tokens(sequence)
+        tokens = sequence.tokens()
         rows = np.full((len(tokens), result.width), np.nan if unknown == "nan" else 0, np.float32)
         for k, token in enumerate(tokens):
             vector = np.float32(0) if token == pause_token else lookup[token]
@@ -133,28 +131,16 @@ def _write(
         dropped += sequence.rows_dropped
         if progress is not None:
             progress(number, len(index.entries))
-    return EmbedResult(
-        len(index.entries) - len(skipped),
-        skipped,
-        result.words,
-        pauses,
-        result.unknown,
-        result.vocabulary,
-        result.width,
-        dropped,
-    )
+    written = len(index.entries) - len(skipped)
+    return replace(result, videos=written, skipped=skipped, pauses=pauses, rows_dropped=dropped)
 
 
 def _count_words(file: CsdFile, index: CsdIndex, pause_token: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     for video in index.entries:
-        counts.update(_tokens(read_sequence(file, index, video)))
+        counts.update(read_sequence(file, index, video).tokens())
     del counts[pause_token]
     return counts
-
-
-def _tokens(sequence: VideoSequence) -> list[str]:
-    return [token.decode("utf-8", "replace") for token in sequence.features.tolist()] if len(sequence) else []
 
 
 def _find(word: str, table: WordVectors) -> npt.NDArray[np.float32] | None:

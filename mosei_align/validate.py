@@ -18,8 +18,8 @@ from mosei_align.sources.labels import LabelRows, read_labels
 from mosei_align.sources.modalities import Role, SourceSettings
 from mosei_align.sources.sequence import problem_of, read_sequence
 from mosei_schemas.errors import InputError, MoseiError
-from mosei_schemas.labels import EMOTIONS
-from mosei_schemas.names import Reason, State
+from mosei_schemas.labels import EMOTIONS, LabelPolicy, emotion_intensities, find_task, make_targets
+from mosei_schemas.names import MODALITIES, Reason, State
 
 Severity = Literal["error", "warning", "note"]
 Progress = Callable[[str, int, int], None]
@@ -103,20 +103,20 @@ def validate(folder: Path, sources: SourceSettings | None = None, progress: Prog
         except MoseiError as error:
             findings.append(Finding("error", path.name, "", error.problem, 1, "file", _known(error.ident)))
     roles: dict[Role, CsdIndex] = {}
+    ignored: list[CsdIndex] = []
     fitting: list[CsdIndex] = []
     for index in indexes:
         try:
-            roles, _ = assign_roles(folder, [*fitting, index], settings)
+            roles, ignored = assign_roles(folder, [*fitting, index], settings)
             fitting.append(index)
         except InputError as error:
             findings.append(Finding("error", index.path.name, "", error.problem, 1, "file", _known(error.ident)))
-    ignored = [index for index in fitting if index not in roles.values()]
     findings += [
         Finding("warning", i.path.name, "", f"the root {i.declared!r} fills no role", 1, "file") for i in ignored
     ]
     if indexes and "labels" not in roles and not any(f.severity == "error" for f in findings):
         findings.append(Finding("error", folder.name, "labels", "no label sequence", 1, "folder"))
-    if "labels" in roles and len(roles.keys() & {"text", "audio", "video"}) == 0:
+    if "labels" in roles and roles.keys().isdisjoint(MODALITIES):
         findings.append(
             Finding("error", folder.name, "", "no text, audio or video sequence beside the labels", 1, "folder")
         )
@@ -227,11 +227,10 @@ def _check_labels(findings: _Findings, labels: LabelRows, columns: tuple[str, ..
     overlaps = int((start_s[order][1:] < np.maximum.accumulate(end_s[order])[:-1]).sum())
     findings.add("note", "labels that overlap an earlier one", "segments", overlaps, video)
     if set(EMOTIONS) <= set(columns):
-        emotions = values[:, [columns.index(name) for name in EMOTIONS]]
-        strongest = emotions.max(axis=1)
-        tied = ((emotions == strongest[:, None]).sum(axis=1) > 1) & (strongest > 0)
-        findings.add("note", "no emotion at all", "segments", int((strongest <= 0).sum()), video)
-        findings.add("note", "two or more strongest emotions", "segments", int(tied.sum()), video)
+        emotions = emotion_intensities(values, columns)
+        undefined = make_targets(find_task("emotion6"), values, columns, LabelPolicy("drop", "drop")).dropped
+        findings.add("note", "no emotion at all", "segments", undefined["no emotion"], video)
+        findings.add("note", "two or more strongest emotions", "segments", undefined["tied emotions"], video)
         outside = int(((emotions < 0) | (emotions > 3)).any(axis=1).sum())
         findings.add("warning", "an intensity outside [0, 3]", "segments", outside, video)
     if "sentiment" in columns:

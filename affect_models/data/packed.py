@@ -15,7 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosei_schemas.dataset import ASSIGNMENT, MANIFEST, read_manifest, read_normalization, read_split_info, split_path
+from mosei_schemas.dataset import (
+    ASSIGNMENT,
+    MANIFEST,
+    read_manifest,
+    read_normalization,
+    read_split_info,
+    reading,
+    split_path,
+)
 from mosei_schemas.errors import DatasetError
 from mosei_schemas.manifest import Manifest
 from mosei_schemas.names import MODALITIES
@@ -95,12 +103,10 @@ def open_split(dataset: Path, name: str | None) -> OpenSplit:
             ident=info.name,
             remedy=f"split it again (mosei-align split {dataset} --overwrite ...)",
         )
-    try:
+    with reading(folder / ASSIGNMENT, "split the dataset again"):
         table = pq.read_table(folder / ASSIGNMENT)
         ids = table.column("segment_id").to_pylist()
         parts, groups = table.column("part").to_pylist(), table.column("group").to_pylist()
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DatasetError("missing or damaged", path=folder / ASSIGNMENT, remedy="split the dataset again") from error
     if len(set(ids)) != manifest.counts.kept:
         raise DatasetError(
             f"assigns {len(set(ids))} segments, the dataset has {manifest.counts.kept}",
@@ -209,15 +215,12 @@ def _row_groups(split: OpenSplit, part: str) -> Iterator[pa.Table]:
     columns = ["segment_id", "video_id", "labels", "steps", *names, *(f"{name}_valid" for name in names)]
     for shard in split.manifest.shards:
         path = split.dataset / shard.name
-        try:
-            with pq.ParquetFile(path) as file:
-                for number in range(file.num_row_groups):
-                    ids = file.read_row_group(number, columns=["segment_id"]).column(0).to_pylist()
-                    chosen = [split.part_of.get(i) == part for i in ids]
-                    if any(chosen):
-                        yield file.read_row_group(number, columns=columns).filter(pa.array(chosen))
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise DatasetError("missing or damaged", path=path, remedy="build the dataset again") from error
+        with reading(path, "build the dataset again"), pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                ids = file.read_row_group(number, columns=["segment_id"]).column(0).to_pylist()
+                chosen = [split.part_of.get(i) == part for i in ids]
+                if any(chosen):
+                    yield file.read_row_group(number, columns=columns).filter(pa.array(chosen))
 
 
 def _flat(column: pa.ChunkedArray) -> Any:

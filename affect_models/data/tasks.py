@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from affect_models.data.packed import PackedPart, subset
-from mosei_schemas.labels import EMOTIONS, SENTIMENT_CLASSES, LabelPolicy, Task, make_targets, sentiment_bins
+from mosei_schemas.labels import (
+    EMOTIONS,
+    SENTIMENT_CLASSES,
+    LabelPolicy,
+    Task,
+    emotion_intensities,
+    make_targets,
+    sentiment_bins,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ def task_part(part: PackedPart, task: Task, columns: Sequence[str], policy: Labe
     elif task.kind == "regression":
         condition, names = sentiment_bins(targets.astype(np.float32)), SENTIMENT_CLASSES
     else:
-        intensities = data.labels[:, [list(columns).index(name) for name in EMOTIONS]]
+        intensities = emotion_intensities(data.labels, columns)
         # The strongest label stands for all of them; a segment without any has the null class.
         condition = np.where(intensities.max(axis=1) > 0, intensities.argmax(axis=1), len(EMOTIONS)).astype(np.int64)
         names = EMOTIONS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,7 @@ def corpus(summary: CorpusSummary) -> None:
     out.print(f"Next: mosei-align build --csd {escape(str(summary.path))} --policy strict")
 
 
-def _others(counts: object) -> int:
-    assert isinstance(counts, dict)
+def _others(counts: Mapping[str | None, int]) -> int:
     return sum(n for reason, n in counts.items() if reason is not None)
 
 

@@ -66,7 +66,7 @@ def find_words(
         None where neither sequence has the video.
     """
     if words is not None and words.state is State.OK:
-        tokens = [token.decode("utf-8", "replace") for token in words.features.tolist()]
+        tokens = words.tokens()
         spoken = np.array([token != pause_token for token in tokens], np.bool_)
         start_s, end_s = words.start_s[spoken], words.end_s[spoken]
         kept = tuple(token for token, is_word in zip(tokens, spoken, strict=True) if is_word)

@@ -12,6 +12,7 @@ from mosei_align.sources.csd import CsdFile, CsdIndex
 from mosei_align.sources.modalities import ROLES, Role, SourceSettings
 from mosei_schemas.errors import InputError
 from mosei_schemas.labels import MOSEI_LABELS
+from mosei_schemas.names import MODALITIES
 
 SPEAKERS_FILE: Final = "speakers.csv"
 
@@ -28,7 +29,7 @@ class Corpus:
     @property
     def modalities(self) -> dict[Role, CsdIndex]:
         """The feature modalities that are there, in the order text, audio, video."""
-        return {role: self.sequences[role] for role in ("text", "audio", "video") if role in self.sequences}
+        return {role: self.sequences[role] for role in MODALITIES if role in self.sequences}
 
     @property
     def labels(self) -> CsdIndex:

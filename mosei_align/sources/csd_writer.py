@@ -140,12 +140,6 @@ class CsdWriter:
             group.create_dataset(key, data=[text], dtype=h5py.string_dtype("utf-8"), track_times=False)
 
 
-def check_root(path: Path, root: str) -> None:
-    """Raise OutputError where `root` cannot be the name of a root group; `path` is the file to be written."""
-    if not root or "/" in root:
-        raise OutputError("the root name is empty or has a slash in it", path=path, ident=root, remedy="give another")
-
-
 def _as_bytes(features: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.char.encode(features, "utf-8") if features.dtype.kind == "U" else features
 

@@ -43,6 +43,10 @@ class VideoSequence:
     def __len__(self) -> int:
         return len(self.start_s)
 
+    def tokens(self) -> list[str]:
+        """The words of a word sequence, as text."""
+        return [token.decode("utf-8", "replace") for token in self.features.tolist()] if len(self) else []
+
 
 _NO_TIMES: Final[Seconds] = np.empty(0, np.float64)
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosei_schemas.errors import DatasetError
+from mosei_schemas.dataset import reading
 from mosei_schemas.manifest import Manifest
 from mosei_schemas.splits import Normalization, Scaling
 
@@ -91,9 +91,6 @@ def fit(dataset: Path, manifest: Manifest, is_train: npt.NDArray[np.bool_], clam
 def _row_groups(dataset: Path, manifest: Manifest) -> Iterator[Any]:
     columns = [column for name in manifest.modalities for column in (name, f"{name}_valid")]
     for shard in manifest.shards:
-        try:
-            with pq.ParquetFile(dataset / shard.name) as file:
-                for number in range(file.num_row_groups):
-                    yield file.read_row_group(number, columns=columns)
-        except (OSError, pa.ArrowException) as error:
-            raise DatasetError("missing or damaged", path=dataset / shard.name, remedy="build it again") from error
+        with reading(dataset / shard.name, "build it again"), pq.ParquetFile(dataset / shard.name) as file:
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns=columns)

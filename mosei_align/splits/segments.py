@@ -10,8 +10,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mosei_schemas.dataset import reading
 from mosei_schemas.errors import DatasetError
-from mosei_schemas.labels import EMOTIONS, SENTIMENT_CLASSES, sentiment_bins
+from mosei_schemas.labels import (
+    EMOTIONS,
+    SENTIMENT_CLASSES,
+    LabelPolicy,
+    find_task,
+    make_targets,
+    sentiment_bins,
+)
 from mosei_schemas.manifest import Manifest
 
 _COLUMNS = ("segment_id", "video_id", "speaker_id", "start_s", "end_s", "labels")
@@ -44,10 +52,8 @@ def read_segments(dataset: Path, manifest: Manifest) -> SegmentList:
     """
     tables = []
     for shard in manifest.shards:
-        try:
+        with reading(dataset / shard.name, "build it again"):
             tables.append(pq.read_table(dataset / shard.name, columns=list(_COLUMNS)))
-        except (OSError, pa.ArrowException) as error:
-            raise DatasetError("missing or damaged", path=dataset / shard.name, remedy="build it again") from error
     if not tables:
         raise DatasetError("has no segment", path=dataset, remedy="see its ledger.parquet for the reasons")
     table = pa.concat_tables(tables)
@@ -69,9 +75,8 @@ def strata(labels: npt.NDArray[np.float32], columns: list[str]) -> tuple[tuple[s
         Class names, (N,) class of each segment, and what it was made from.
     """
     if set(EMOTIONS) <= set(columns):
-        intensities = labels[:, [columns.index(name) for name in EMOTIONS]]
-        classes = np.where(intensities.max(axis=1) > 0, intensities.argmax(axis=1), len(EMOTIONS))
-        return (*EMOTIONS, NO_EMOTION), classes.astype(np.int64), "strongest emotion"
+        targets = make_targets(find_task("emotion6"), labels, columns, LabelPolicy(no_emotion="neutral"))
+        return (*EMOTIONS, NO_EMOTION), targets.values.astype(np.int64), "strongest emotion"
     if "sentiment" in columns:
         return SENTIMENT_CLASSES, sentiment_bins(labels[:, columns.index("sentiment")]), "rounded sentiment"
     return ("all",), np.zeros(len(labels), np.int64), "nothing (no known label column)"

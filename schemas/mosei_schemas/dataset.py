@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from mosei_schemas.errors import DatasetError
@@ -95,6 +98,15 @@ def read_split_info(split: Path) -> SplitInfo:
 def read_normalization(split: Path) -> Normalization:
     """Read `normalization.json`; raises DatasetError where it is damaged."""
     return _read_model(Normalization, split / NORMALIZATION)
+
+
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Turn whatever Arrow raises while a Parquet file of a dataset is read into a DatasetError that names it."""
+    try:
+        yield
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DatasetError("missing or damaged", path=path, remedy=remedy) from error
 
 
 def to_json(model: BaseModel) -> bytes:

@@ -108,9 +108,14 @@ def make_targets(
             remedy=f"choose one of: {', '.join(t.name for t in available_tasks(columns)) or 'none is possible'}",
         )
     if task.needs == "emotions":
-        intensities = labels[:, [list(columns).index(name) for name in EMOTIONS]]
+        intensities = emotion_intensities(labels, columns)
         return _multilabel(task, intensities) if task.kind == "multilabel" else _strongest(task, intensities, policy)
     return _sentiment(task, labels[:, list(columns).index("sentiment")])
+
+
+def emotion_intensities(labels: npt.NDArray[np.float32], columns: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The columns of the six emotions, in the order of `EMOTIONS`: (N, K) -> (N, 6)."""
+    return labels[:, [list(columns).index(name) for name in EMOTIONS]]
 
 
 def _strongest(task: Task, intensities: npt.NDArray[np.float32], policy: LabelPolicy) -> Targets:
