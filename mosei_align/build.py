@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
-from mosei_align.alignment.video import align_video
-from mosei_align.dataset.shards import ledger_table, segments_table, shard_name, write_table
-from mosei_align.dataset.tally import ModalityTally, modality_info
-from mosei_align.engines.local import available_cores, run_tasks
-from mosei_align.sources.corpus import SPEAKERS_FILE, Corpus, open_corpus, read_map
-from mosei_align.sources.csd import CsdFile, CsdIndex
-from mosei_align.sources.labels import read_labels
+from mosei_align.building.assemble import assemble, check_target, run_facts
+from mosei_align.building.pieces import Piece, clear_piece, count_pieces, read_pieces
+from mosei_align.building.plan import Plan, ShardTask, make_plan, make_tasks
+from mosei_align.building.shard import make_shard
+from mosei_align.building.workdir import (
+    PIECES,
+    claimed,
+    differences,
+    discard,
+    hidden_workdir,
+    parts_folder,
+    read_plan,
+    write_plan,
+)
+from mosei_align.engines.local import Engine, available_cores, local_engine
+from mosei_align.sources.corpus import open_corpus
+from mosei_align.sources.csd import CsdIndex
 from mosei_align.sources.modalities import SourceSettings
-from mosei_align.sources.sequence import read_sequence
-from mosei_schemas.dataset import LEDGER, MANIFEST, is_dataset, split_names, to_json
-from mosei_schemas.errors import ConfigError, InputError, OutputError
-from mosei_schemas.manifest import BuildSettings, Counts, InputFile, Manifest, Shard
-from mosei_schemas.names import MODALITIES, Reason, StepSource
-from mosei_schemas.publish import new_directory, sha256, write_bytes
-from mosei_schemas.version import __version__
+from mosei_schemas.errors import ConfigError, InputError, MoseiError, OutputError
+from mosei_schemas.manifest import BuildRun, BuildSettings, Manifest
 
 Progress = Callable[[int, int], None]
 
@@ -37,30 +39,27 @@ class BuildResult:
 
     out: Path
     manifest: Manifest
+    run: BuildRun
     ignored: tuple[CsdIndex, ...]
     splits_removed: tuple[str, ...]
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class _ShardTask:
-    number: int
-    videos: tuple[str, ...]
-    labels: CsdIndex
-    modalities: dict[str, CsdIndex]
-    words: CsdIndex | None
-    label_columns: tuple[str, ...]
-    speakers: dict[str, str]
-    settings: BuildSettings
-    staging: Path
+class PartResult:
+    """What a run with `--shard` did.
 
+    Attributes:
+        folder: where the finished shards lie until `merge`.
+        plan: what the runs build together.
+        mine: shards of this run; `resumed` of them were finished before.
+        finished: shards of all runs that are finished now.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _ShardResult:
-    shard: Shard | None
-    ledger: pa.Table
-    tallies: dict[str, ModalityTally]
-    videos_kept: int
+    folder: Path
+    plan: Plan
+    mine: int
+    resumed: int
+    finished: int
 
 
 def build(
@@ -71,13 +70,15 @@ def build(
     sources: SourceSettings | None = None,
     speakers_file: Path | None = None,
     jobs: int | None = None,
+    engine: Engine | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> BuildResult:
     """Align a folder of `.csd` files into a dataset directory.
 
     Nothing appears at `out` until everything is written. The dataset's bytes depend on the inputs and on `settings`,
-    not on `jobs`.
+    not on `jobs` or `engine`. If the build is interrupted, finished shards are kept beside `out` for `resume`.
 
     Args:
         folder: the `.csd` files.
@@ -85,184 +86,206 @@ def build(
         settings: policy, coverage, cleaning.
         sources: which root fills which role; None for the official names.
         speakers_file: CSV of video id and speaker id; None takes `speakers.csv` of the folder if it is there.
-        jobs: worker processes; None for one a core.
-        overwrite: replace the dataset at `out`.
+        jobs: worker processes of the local engine; None for one a core.
+        engine: where the shards are made (see `engines`); None for `jobs` processes of this machine.
+        overwrite: replace the dataset at `out`, and finished shards of an interrupted build.
+        resume: keep finished shards of an interrupted build.
         progress: called with (videos done, videos in all).
 
     Raises:
         InputError, ConfigError, OutputError: see the message, one line.
     """
-    began = time.time()
+    began = datetime.now(UTC)
     check_target(out, overwrite=overwrite)
-    splits_removed = tuple(split_names(out))
-    corpus = open_corpus(folder, sources or SourceSettings())
-    _check_policy(corpus, settings)
-    speakers, speakers_input = _speakers(folder, speakers_file)
-    with new_directory(out) as staging:
-        tasks = _tasks(corpus, settings, speakers, staging)
-        results: dict[int, _ShardResult] = {}
-        videos = len(corpus.labels.entries)
-        finished = 0
-
-        def done(number: int, result: _ShardResult) -> None:
-            nonlocal finished
-            results[number] = result
-            finished += len(tasks[number].videos)
-            if progress is not None:
-                progress(finished, videos)
-
-        run_tasks(_build_shard, tasks, jobs or available_cores(), done)
-        ordered = [results[number] for number in range(len(tasks))]
-        ledger = pa.concat_tables([result.ledger for result in ordered])
-        ledger_shard = write_table(ledger, staging, LEDGER)
-        manifest = Manifest(
-            created_by=f"mosei-align {__version__}",
-            settings=settings,
-            inputs=[*_inputs(corpus), *speakers_input],
-            modalities={
-                name: modality_info(index, [result.tallies[name] for result in ordered])
-                for name, index in corpus.modalities.items()
-            },
-            label_columns=list(corpus.label_columns),
-            speakers=len({speakers[v] for v in corpus.labels.entries if v in speakers}),
-            counts=_counts(ledger, videos, sum(result.videos_kept for result in ordered)),
-            shards=[result.shard for result in ordered if result.shard is not None],
-            ledger=ledger_shard,
-        )
-        write_bytes(staging / MANIFEST, to_json(manifest))
-    return BuildResult(out, manifest, corpus.ignored, splits_removed, time.time() - began)
+    work = hidden_workdir(out)
+    jobs = jobs or available_cores()
+    kind = "local" if engine is None else "dask"
+    own_jobs = jobs if engine is None else 1
+    with claimed(work, "alone"), _kept_only_if_interrupted(work), local_engine(own_jobs) as here:
+        _check_leftover(work, resume=resume, overwrite=overwrite)
+        corpus = open_corpus(folder, sources or SourceSettings(), here)
+        plan, speakers = make_plan(corpus, settings, speakers_file)
+        pieces = _prepare(work, plan, range(plan.shards), resume=resume)
+        resumed = len(pieces)
+        tasks = make_tasks(corpus, plan, speakers, work / PIECES)
+        _run(engine or here, [task for task in tasks if task.number not in pieces], pieces, plan, progress)
+        facts = partial(run_facts, began, kind, jobs, resumed)
+        done = assemble(out, plan, [(work / PIECES, pieces[n]) for n in range(plan.shards)], facts)
+    return BuildResult(out, done.manifest, done.run, corpus.ignored, done.splits_removed)
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists, unless it is an empty folder, or a dataset that may be replaced.
+def build_part(
+    folder: Path,
+    out: Path,
+    settings: BuildSettings,
+    part: tuple[int, int],
+    *,
+    sources: SourceSettings | None = None,
+    speakers_file: Path | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> PartResult:
+    """Make every N-th shard of a dataset, for `merge` to put together with those of the other runs.
+
+    Runs may share the folder `OUT.parts` and be at work at the same time. A run that is repeated goes on where it was.
+
+    Args:
+        folder, settings, sources, speakers_file, jobs, progress: as in `build`.
+        out: the dataset directory that `merge` will make.
+        part: (I, N) with 1 <= I <= N: this run makes the shards I - 1, I - 1 + N, ...
 
     Raises:
-        OutputError: something stands there.
+        ConfigError: N is more than there are shards, or the folder holds shards of another configuration.
+        InputError, OutputError: see the message, one line.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not is_dataset(out):
-        raise OutputError("exists and is not a dataset", path=out, remedy="choose another folder with --out")
-    if not overwrite:
-        raise OutputError(
-            "already holds a dataset",
-            path=out,
-            remedy="replace it with --overwrite or choose another folder with --out",
-        )
+    number, parts = part
+    work = parts_folder(out)
+    with claimed(work, "together"), local_engine(jobs or available_cores()) as run:
+        corpus = open_corpus(folder, sources or SourceSettings(), run)
+        plan, speakers = make_plan(corpus, settings, speakers_file)
+        if parts > plan.shards:
+            raise ConfigError(
+                f"{parts} parts of {plan.shards} shards", ident="--shard", remedy=f"use at most {plan.shards} parts"
+            )
+        mine = range(number - 1, plan.shards, parts)
+        pieces = _prepare(work, plan, mine, resume=True)
+        resumed = len(pieces)
+        tasks = [task for task in make_tasks(corpus, plan, speakers, work / PIECES) if task.number in mine]
+        _run(run, [task for task in tasks if task.number not in pieces], pieces, plan, progress)
+        return PartResult(work, plan, len(mine), resumed, count_pieces(work / PIECES))
 
 
-def _check_policy(corpus: Corpus, settings: BuildSettings) -> None:
-    missing = [name for name in MODALITIES if name not in corpus.modalities]
-    others = ", ".join(repr(index.declared) for index in corpus.ignored)
-    hint = f" (found but not recognised: {others}; name it with --root)" if others else ""
-    if settings.policy == "strict" and missing:
+def merge(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> BuildResult:
+    """Put the shards of runs with `--shard` together into a dataset directory.
+
+    Args:
+        out: the dataset directory to make.
+        parts: folders of finished shards; none for `OUT.parts`, which is removed afterwards.
+        overwrite: replace the dataset at `out`.
+
+    Raises:
+        InputError: a folder is missing, its shards are of another configuration, or a shard is missing or there twice.
+        OutputError: see the message, one line.
+    """
+    began = datetime.now(UTC)
+    check_target(out, overwrite=overwrite)
+    folders = list(parts) or [parts_folder(out)]
+    plan = _common_plan(folders)
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(claimed(folder, "alone"))
+        pieces = _gather(folders, plan)
+        facts = partial(run_facts, began, "merge", 1, 0)
+        done = assemble(out, plan, pieces, facts)
+    if not parts:
+        discard(folders[0])
+    return BuildResult(out, done.manifest, done.run, (), done.splits_removed)
+
+
+def _run(
+    engine: Engine, tasks: Sequence[ShardTask], pieces: dict[int, Piece], plan: Plan, progress: Progress | None
+) -> None:
+    """Make shards, adding each to `pieces`; an error tells how much is done and kept."""
+    videos = sum(piece.videos for piece in pieces.values()) + sum(len(task.videos) for task in tasks)
+    finished = videos - sum(len(task.videos) for task in tasks)
+
+    def done(_number: int, piece: Piece) -> None:
+        nonlocal finished
+        pieces[piece.number] = piece
+        finished += piece.videos
+        if progress is not None:
+            progress(finished, videos)
+
+    try:
+        engine(make_shard, tasks, done)
+    except MoseiError as error:
+        if not pieces:
+            raise
+        raise type(error)(
+            f"{error.problem} ({len(pieces)} of {plan.shards} shards are done and kept)",
+            path=error.path,
+            ident=error.ident,
+            remedy=f"{error.remedy}; then go on with --resume" if error.remedy else "go on with --resume",
+        ) from error
+
+
+def _prepare(work: Path, plan: Plan, mine: Sequence[int], *, resume: bool) -> dict[int, Piece]:
+    """Make a work folder ready for this plan; returns the finished shards among `mine` that can be kept."""
+    there = read_plan(work)
+    if there is None or not resume:
+        write_plan(work, plan)
+    elif there != plan:
         raise ConfigError(
-            f"policy strict needs text, audio and video, but there is no {' and no '.join(missing)}{hint}",
-            path=corpus.folder,
-            remedy="add the missing file or build with --policy masked",
+            f"holds shards of another configuration: {differences(plan, there)}",
+            path=work,
+            remedy="give the same options and files as before, or remove this folder to start afresh",
         )
-    if not corpus.modalities:
+    kept = read_pieces(work / PIECES, plan.sha256, mine) if resume else {}
+    for number in mine:
+        if number not in kept:
+            clear_piece(work / PIECES, number)
+    return kept
+
+
+def _check_leftover(work: Path, *, resume: bool, overwrite: bool) -> None:
+    finished = count_pieces(work / PIECES)
+    if finished and not resume and not overwrite:
+        raise OutputError(
+            f"an interrupted build has left {finished} finished shards here",
+            path=work,
+            remedy="go on with --resume, or start afresh with --overwrite",
+        )
+
+
+@contextmanager
+def _kept_only_if_interrupted(work: Path) -> Iterator[None]:
+    """Remove the work folder at the end, unless an error leaves finished shards in it that are worth keeping."""
+    try:
+        yield
+    except BaseException:
+        if not count_pieces(work / PIECES):
+            discard(work)
+        raise
+    discard(work)
+
+
+def _common_plan(folders: Sequence[Path]) -> Plan:
+    """The one plan that the shards of all folders are of."""
+    plans: list[Plan] = []
+    for folder in folders:
+        plan = read_plan(folder) if folder.is_dir() else None
+        if plan is None:
+            raise InputError(
+                "no finished shards here", path=folder, remedy="make them with 'mosei-align build --shard I/N'"
+            )
+        if plans and plan != plans[0]:
+            raise InputError(
+                f"its shards are of another configuration than those of {folders[0]}: {differences(plans[0], plan)}",
+                path=folder,
+                remedy="make all shards with the same options and files",
+            )
+        plans.append(plan)
+    return plans[0]
+
+
+def _gather(folders: Sequence[Path], plan: Plan) -> list[tuple[Path, Piece]]:
+    """Every shard of the plan, once, in order."""
+    found: dict[int, tuple[Path, Piece]] = {}
+    for folder in folders:
+        for number, piece in read_pieces(folder / PIECES, plan.sha256, range(plan.shards)).items():
+            if number in found:
+                raise InputError(
+                    f"shard {number} is also in {found[number][0].parent}",
+                    path=folder,
+                    remedy="name every folder once, and make every shard once",
+                )
+            found[number] = (folder / PIECES, piece)
+    missing = [number for number in range(plan.shards) if number not in found]
+    if missing:
+        some = ", ".join(map(str, missing[:8])) + (", ..." if len(missing) > 8 else "")
         raise InputError(
-            f"no text, audio or video sequence beside the labels{hint}",
-            path=corpus.folder,
-            remedy="add one, or turn words into vectors with 'mosei-align embed'",
+            f"{len(missing)} of {plan.shards} shards are missing or damaged: {some}",
+            path=folders[0],
+            remedy="run the --shard I/N runs again (finished shards are not made twice), then merge",
         )
-
-
-def _speakers(folder: Path, given: Path | None) -> tuple[dict[str, str], list[InputFile]]:
-    path = given if given is not None else folder / SPEAKERS_FILE
-    if given is None and not path.is_file():
-        return {}, []
-    speakers = read_map(path, "speaker")
-    record = InputFile(
-        role="speakers",
-        name=path.name,
-        root="",
-        bytes=path.stat().st_size,
-        structure_sha256=sha256(path),
-        videos=len(speakers),
-    )
-    return speakers, [record]
-
-
-def _tasks(corpus: Corpus, settings: BuildSettings, speakers: dict[str, str], staging: Path) -> list[_ShardTask]:
-    videos = sorted(corpus.labels.entries)
-    size = settings.videos_per_shard
-    return [
-        _ShardTask(
-            number=number,
-            videos=tuple(chosen),
-            labels=_only(corpus.labels, chosen),
-            modalities={name: _only(index, chosen) for name, index in corpus.modalities.items()},
-            words=_only(corpus.sequences["words"], chosen) if "words" in corpus.sequences else None,
-            label_columns=corpus.label_columns,
-            speakers={video: speakers[video] for video in chosen if video in speakers},
-            settings=settings,
-            staging=staging,
-        )
-        for number, chosen in enumerate(videos[k : k + size] for k in range(0, len(videos), size))
-    ]
-
-
-def _only(index: CsdIndex, videos: list[str]) -> CsdIndex:
-    """The part of an index that a shard needs: what is sent to a worker stays small."""
-    entries = {video: index.entries[video] for video in videos if video in index.entries}
-    return replace(index, metadata={}, entries=entries)
-
-
-def _build_shard(task: _ShardTask) -> _ShardResult:
-    """Align the videos of one shard, one at a time, and write the shard; runs in a worker."""
-    ledger, segments = [], []
-    dims = {name: index.columns for name, index in task.modalities.items()}
-    tallies = {name: ModalityTally.empty(width) for name, width in dims.items()}
-    videos_kept = 0
-    with ExitStack() as stack:
-        labels_file = stack.enter_context(CsdFile(task.labels.path))
-        files = {name: stack.enter_context(CsdFile(index.path)) for name, index in task.modalities.items()}
-        words_file = stack.enter_context(CsdFile(task.words.path)) if task.words else None
-        for video in task.videos:
-            labels = read_labels(labels_file, task.labels, video)
-            sequences = {name: read_sequence(files[name], index, video) for name, index in task.modalities.items()}
-            words = read_sequence(words_file, task.words, video) if words_file and task.words else None
-            aligned = align_video(video, labels, sequences, words, task.settings)
-            ledger += aligned.ledger
-            segments += aligned.segments
-            videos_kept += bool(aligned.segments)
-            for name, tally in tallies.items():
-                tally.add_video(aligned, name)
-    shard = None
-    if segments:
-        table = segments_table(segments, dims, task.label_columns, task.speakers)
-        shard = write_table(table, task.staging, shard_name(task.number))
-    return _ShardResult(shard, ledger_table(ledger), tallies, videos_kept)
-
-
-def _inputs(corpus: Corpus) -> list[InputFile]:
-    return [
-        InputFile(
-            role=role,
-            name=index.path.name,
-            root=index.declared,
-            bytes=index.path.stat().st_size,
-            structure_sha256=index.structure_sha256,
-            videos=len(index.entries),
-        )
-        for role, index in sorted(corpus.sequences.items())
-    ]
-
-
-def _counts(ledger: pa.Table, videos: int, videos_kept: int) -> Counts:
-    kept = ledger.column("kept").to_numpy()
-    steps = ledger.column("steps").to_numpy()
-    uniform = np.array(ledger.column("steps_from").to_pylist(), object) == str(StepSource.UNIFORM)
-    reasons = Counter(reason for reason in ledger.column("reason").to_pylist() if reason is not None)
-    return Counts(
-        labelled=ledger.num_rows,
-        kept=int(kept.sum()),
-        dropped=int((~kept).sum()),
-        dropped_by_reason={reason: reasons[reason] for reason in Reason if reasons[reason]},
-        videos_labelled=videos,
-        videos_kept=videos_kept,
-        steps_kept=int(steps[kept].sum()),
-        kept_with_uniform_steps=int((kept & uniform).sum()),
-    )
+    return [found[number] for number in range(plan.shards)]

@@ -8,11 +8,16 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mosei_schemas.manifest import Manifest
+from mosei_schemas.manifest import BuildRun, Manifest
 from mosei_schemas.splits import Normalization, SplitInfo
 
 FOLDER = Path(__file__).parent / "json"
-MODELS: dict[str, type[BaseModel]] = {"manifest": Manifest, "split": SplitInfo, "normalization": Normalization}
+MODELS: dict[str, type[BaseModel]] = {
+    "manifest": Manifest,
+    "build": BuildRun,
+    "split": SplitInfo,
+    "normalization": Normalization,
+}
 
 
 def render(model: type[BaseModel]) -> str:

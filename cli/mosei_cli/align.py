@@ -47,20 +47,44 @@ def _main(
     """Options of the program itself."""
 
 
-@app.command(epilog="Example: mosei-align sample csd/ --videos 120 --seed 1")
+@app.command(
+    epilog="Examples:\n\nmosei-align sample csd/ --videos 120 --seed 1\n\nmosei-align sample csd/ --scale mosei"
+)
 def sample(
     out: Annotated[Path, typer.Argument(help="Folder to write; new or empty.", show_default=False)],
-    videos: Annotated[int, typer.Option(help="Number of videos.", min=1)] = 40,
+    videos: Annotated[
+        int | None, typer.Option(help="Number of videos. Default: 40.", min=1, show_default=False)
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            "--scale", help="A known size instead: mosei (3,837 videos, 23,500 segments, 17 GB).", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.", min=0)] = 0,
     clean: Annotated[bool, typer.Option("--clean", help="Without the defects of real files.")] = False,
+    gzip: Annotated[
+        bool, typer.Option("--gzip", help="Chunked and compressed with gzip-9, as mmsdk writes files. Slow.")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            help="Worker processes; default: one a core, one in all for a small corpus.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a synthetic corpus with MOSEI's schema, skew and defects, and the truth about it."""
     from mosei_align.synthetic.corpus import write_corpus
-    from mosei_align.synthetic.recipe import Recipe
+    from mosei_align.synthetic.recipe import scaled
     from mosei_cli import show
 
+    recipe = scaled(scale, videos, seed=seed, clean=clean)
     with console.progress_bar("Writing", "videos") as advance:
-        summary = write_corpus(out, Recipe(videos=videos, seed=seed, clean=clean), lambda done: advance(done, videos))
+        summary = write_corpus(out, recipe, lambda done: advance(done, recipe.videos), jobs=jobs, gzip=gzip)
     show.corpus(summary)
 
 
@@ -117,24 +141,49 @@ def embed(
 
 @app.command(
     epilog="Examples:\n\nmosei-align build --policy strict\n\n"
-    "mosei-align build --csd csd/ --out masked/ --policy masked --min-coverage 50%"
+    "mosei-align build --csd csd/ --out masked/ --policy masked --min-coverage 50%\n\n"
+    "mosei-align build --steps uniform:0.25 --format arrow\n\n"
+    "mosei-align build --engine dask --slurm cluster.toml\n\n"
+    "mosei-align build --shard 3/8   (one of eight runs anywhere, then: mosei-align merge)"
 )
 def build(
     csd: Annotated[Path, typer.Option("--csd", help="Folder of .csd files.")] = Path("csd"),
     out: Annotated[Path, typer.Option("--out", help="Dataset directory to write.")] = Path("parquet"),
     policy: Annotated[
-        str, typer.Option("--policy", help="strict: every modality must be there; masked: any one of them.")
-    ] = "strict",
-    min_coverage: Annotated[
-        str, typer.Option("--min-coverage", help="Valid steps a modality needs: a number (3) or a share (50%).")
-    ] = "1",
-    nonfinite: Annotated[
         str,
         typer.Option(
-            "--nonfinite",
-            help="What a NaN or infinity costs: its frame, its column (of the mean), or zero (is put there).",
+            "--policy",
+            help="strict: every modality must be there; masked: any one of them; mmsdk: what mmsdk's own recipe makes, "
+            "bit for bit; paper: the Affect-Diff paper's sample rule, one sample a video.",
         ),
-    ] = "frame",
+    ] = "strict",
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps",
+            help="words (default), uniform:SECONDS, or frames:MODALITY, e.g. uniform:0.25 or frames:video.",
+            show_default=False,
+        ),
+    ] = None,
+    min_coverage: Annotated[
+        str | None,
+        typer.Option(
+            "--min-coverage",
+            help="Valid steps a modality needs: a number (3) or a share (50%). Default: 1.",
+            show_default=False,
+        ),
+    ] = None,
+    nonfinite: Annotated[
+        str | None,
+        typer.Option(
+            "--nonfinite",
+            help="What a NaN or infinity costs: its frame (default), its column (of the mean), or zero (is put there).",
+            show_default=False,
+        ),
+    ] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", help="parquet (small), or arrow (memory-mapped, for datasets larger than memory).")
+    ] = "parquet",
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", help="Worker processes; default: one a core.", min=1, show_default=False),
@@ -146,16 +195,50 @@ def build(
     modalities: Modalities = None,
     root: Roots = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted build: finished shards are not made again.")
+    ] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local: processes of this machine; dask: see --scheduler and --slurm.")
+    ] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a dask scheduler, e.g. tcp://node7:8786.", show_default=False),
+    ] = None,
+    slurm: Annotated[
+        Path | None,
+        typer.Option("--slurm", help="TOML file with a [slurm] table: start dask workers as jobs.", show_default=False),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            help="I/N: make only every N-th shard; several such runs, then 'mosei-align merge'.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Align the files into a dataset, and account for every labelled segment."""
     from mosei_align.build import build as run_build
-    from mosei_align.options import build_settings
+    from mosei_align.build import build_part
+    from mosei_align.options import build_settings, choose_engine, parse_part
     from mosei_align.sources.modalities import load_settings, parse_roots
     from mosei_cli import show
 
-    settings = build_settings(policy=policy, min_coverage=min_coverage, nonfinite=nonfinite)
+    settings = build_settings(
+        policy=policy, min_coverage=min_coverage, nonfinite=nonfinite, steps=steps, file_format=file_format
+    )
     sources = load_settings(modalities, parse_roots(root))
+    part = None if shard is None else parse_part(shard)
+    chosen = choose_engine(engine, jobs=jobs, scheduler=scheduler, slurm=slurm, shared=(csd, out.absolute().parent))
     with console.progress_bar("Aligning", "videos") as advance:
+        if part is not None:
+            show.part(
+                build_part(
+                    csd, out, settings, part, sources=sources, speakers_file=speakers, jobs=jobs, progress=advance
+                )
+            )
+            return
         result = run_build(
             csd,
             out,
@@ -163,10 +246,28 @@ def build(
             sources=sources,
             speakers_file=speakers,
             jobs=jobs,
+            engine=chosen,
             overwrite=overwrite,
+            resume=resume,
             progress=advance,
         )
     show.build(result)
+
+
+@app.command(epilog="Example: mosei-align merge --out parquet/")
+def merge(
+    parts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of finished shards. Default: the one beside --out.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Dataset directory to write.")] = Path("parquet"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Put the shards of 'build --shard' runs together into a dataset."""
+    from mosei_align.build import merge as run_merge
+    from mosei_cli import show
+
+    show.build(run_merge(out, parts or (), overwrite=overwrite))
 
 
 @app.command(

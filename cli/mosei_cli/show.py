@@ -12,7 +12,7 @@ from rich.table import Table
 from mosei_cli.console import out, share, size
 
 if TYPE_CHECKING:
-    from mosei_align.build import BuildResult
+    from mosei_align.build import BuildResult, PartResult
     from mosei_align.embed import EmbedResult
     from mosei_align.split import SplitResult
     from mosei_align.synthetic.corpus import CorpusSummary
@@ -122,12 +122,12 @@ def build(result: BuildResult) -> None:
     widths = ", ".join(f"{name} {info.dim} ({escape(info.root)})" for name, info in manifest.modalities.items())
     out.print(
         f"{counts.videos_kept:,} of {counts.videos_labelled:,} labelled videos, {counts.steps_kept:,} steps; {widths}; "
-        f"{manifest.speakers or 'no'} speaker ids; {result.seconds:.1f} s"
+        f"{manifest.speakers or 'no'} speaker ids; {result.run.seconds:.1f} s"
     )
-    if counts.kept_with_uniform_steps:
+    if counts.kept_with_uniform_steps and manifest.settings.steps != "uniform":
         out.print(
-            f"{counts.kept_with_uniform_steps:,} kept segments have no words; their steps are uniform, "
-            f"{manifest.settings.fallback_bin_s} s long"
+            f"{counts.kept_with_uniform_steps:,} kept segments have no {manifest.settings.steps}; their steps are "
+            f"uniform, {manifest.settings.fallback_bin_s} s long"
         )
     for name, info in manifest.modalities.items():
         repairs = {
@@ -144,6 +144,15 @@ def build(result: BuildResult) -> None:
         out.print("[yellow]Nothing was kept; the ledger has the reason of every segment[/]")
     else:
         out.print(f"Next: mosei-align split {escape(str(result.out))} --speaker-disjoint")
+
+
+def part(result: PartResult) -> None:
+    """The result of `build --shard`."""
+    made = f"{result.mine - result.resumed} shards made"
+    kept = f", {result.resumed} were there already" if result.resumed else ""
+    out.print(f"{made}{kept}; {result.finished} of {result.plan.shards} are in {escape(str(result.folder))}")
+    if result.finished == result.plan.shards:
+        out.print(f"Next: mosei-align merge --out {escape(str(result.folder).removesuffix('.parts'))}")
 
 
 def split(dataset: Path, result: SplitResult) -> None:

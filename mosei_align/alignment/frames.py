@@ -6,16 +6,19 @@ Legend: N = frames, D = width, S = steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.alignment.intervals import Seconds, SortedIntervals
+from mosei_align.intervals import Indices, Seconds, SortedIntervals
 from mosei_align.sources.sequence import VideoSequence
 from mosei_schemas.manifest import NonFinite
 
 Features = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+
+_BLOCK_ROWS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def check_frames(sequence: VideoSequence, *, nonfinite: NonFinite, zero_is_inval
             `zero`: the bad values become 0 and the frame counts (as the Affect-Diff paper does).
         zero_is_invalid: whether a row of zeros only is invalid (video: no face was found; text: no vector is known).
     """
+    assert nonfinite != "keep", "policy mmsdk has an alignment of its own"
     features = sequence.features
     bad = nonfinite_rows(features)
     zero = zero_rows(features)
@@ -97,12 +101,29 @@ def zero_rows(features: Features) -> Bools:
     return zero
 
 
+def count_frames(frames: Frames, start_s: Seconds, end_s: Seconds, counted: Bools) -> tuple[Indices, Indices]:
+    """How many frames overlap each of Q intervals, and how many of them are not valid.
+
+    Args:
+        frames: the modality's frames.
+        start_s, end_s: (Q,) the intervals.
+        counted: (N,) frames that count at all.
+    """
+    first, last = frames.times.candidates(start_s, end_s)
+    lost = counted & ~frames.valid
+    if frames.times.nested:
+        rows = [np.arange(a, b)[frames.times.end_s[a:b] > s] for a, b, s in zip(first, last, start_s, strict=True)]
+        return np.array([counted[r].sum() for r in rows], int), np.array([lost[r].sum() for r in rows], int)
+    before, lost_before = _running(counted), _running(lost)
+    return before[last] - before[first], lost_before[last] - lost_before[first]
+
+
 def step_means(frames: Frames, start_s: Seconds, end_s: Seconds) -> tuple[Features, Bools]:
     """The mean over the valid frames that overlap each step, in float64, stored as float32.
 
     Args:
         frames: the modality's frames.
-        start_s, end_s: (S,) the steps.
+        start_s, end_s: (S,) the steps, in any order.
 
     Returns:
         (S, D) means, zeros where there is no valid frame, and (S,) whether there is one. Under `column` a step is valid
@@ -111,20 +132,51 @@ def step_means(frames: Frames, start_s: Seconds, end_s: Seconds) -> tuple[Featur
     first, last = frames.times.candidates(start_s, end_s)
     means = np.zeros((len(start_s), frames.features.shape[1]), np.float32)
     valid = np.zeros(len(start_s), np.bool_)
-    invalid_before = np.concatenate(([0], np.cumsum(~frames.valid | frames.partial)))
-    simple = (invalid_before[last] == invalid_before[first]) if not frames.times.nested else np.zeros_like(valid)
-    for k, (a, b) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        if a == b:
-            continue
-        if simple[k]:
-            means[k] = np.add.reduce(frames.features[a:b], 0, np.float64) / (b - a)
-            valid[k] = True
-        else:
-            valid[k] = _careful_mean(frames, a, b, start_s[k], means[k])
+    if frames.times.nested:
+        for k in np.flatnonzero(last > first).tolist():
+            valid[k] = _mean_of_nested(frames, int(first[k]), int(last[k]), start_s[k], means[k])
+        return means, valid
+    usable = _running(frames.valid)
+    some = np.flatnonzero(usable[last] > usable[first])
+    some = some[np.argsort(first[some], kind="stable")]
+    begin = 0
+    while begin < len(some):
+        # Blocks of steps whose frames fit the cache as float64, longer ones only for a longer step.
+        end = max(begin + 1, int(np.searchsorted(first[some], first[some[begin]] + _BLOCK_ROWS)))
+        block = some[begin:end]
+        means[block], valid[block] = _means_in_block(frames, first[block], last[block])
+        begin = end
     return means, valid
 
 
-def _careful_mean(frames: Frames, a: int, b: int, start_s: float, target: Features) -> bool:
+def _means_in_block(frames: Frames, first: Indices, last: Indices) -> tuple[Features, Bools]:
+    """Means of runs of frames first ... last, each with a valid frame in it, and whether every column has a value."""
+    low, high = int(first[0]), int(last.max())
+    good = frames.valid[low:high]
+    rows = frames.features[low:high] if good.all() else frames.features[low:high][good]
+    kept = _running(good)
+    # `reduceat` wants where each sum begins and where it ends, and one row behind the last.
+    bounds = np.stack([kept[first - low], kept[last - low]], axis=1).reshape(-1)
+    values = np.zeros((len(rows) + 1, rows.shape[1]))
+    values[:-1] = rows
+    if not frames.partial[low:high].any():
+        sums = np.add.reduceat(values, bounds, axis=0)[::2]
+        return (sums / (bounds[1::2] - bounds[::2])[:, None]).astype(np.float32), np.ones(len(first), np.bool_)
+    finite = np.isfinite(values)
+    values[~finite] = 0
+    counts = np.add.reduceat(finite, bounds, axis=0, dtype=np.int64)[::2]
+    sums = np.add.reduceat(values, bounds, axis=0)[::2]
+    complete: Bools = (counts > 0).all(axis=1)
+    means = np.where(complete[:, None], sums / np.maximum(counts, 1), 0)
+    return means.astype(np.float32), complete
+
+
+def _running(flags: Bools) -> Indices:
+    """(N + 1,) how many of the first k are set."""
+    return np.concatenate(([0], np.cumsum(flags)))
+
+
+def _mean_of_nested(frames: Frames, a: int, b: int, start_s: float, target: Features) -> bool:
     """Write the mean of the valid frames among rows a ... b to `target`; False where there is none."""
     chosen = frames.valid[a:b] & (frames.times.end_s[a:b] > start_s)
     rows = frames.features[a:b][chosen]

@@ -9,7 +9,8 @@ from typing import Final
 from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import MODALITIES, Reason, State, StepSource
 
-_MISSING: Final = {"text": Reason.NO_TEXT, "audio": Reason.NO_AUDIO, "video": Reason.NO_VIDEO}
+MISSING: Final = {"text": Reason.NO_TEXT, "audio": Reason.NO_AUDIO, "video": Reason.NO_VIDEO}
+"""The reason to drop a segment that lacks a modality it needs."""
 
 
 def steps_needed(settings: BuildSettings, steps: int) -> int:
@@ -38,19 +39,21 @@ def modality_state(video_state: State, frames: int, valid_steps: int, needed: in
 def decide(settings: BuildSettings, states: Mapping[str, State], steps_from: StepSource) -> Reason | None:
     """None to keep the segment, else the reason to drop it.
 
-    strict: the segment has words and every modality is there; the first that is not gives the reason, in the order
-    text, audio, video. masked: at least one modality is there.
+    strict: the segment has words (or frames, where the steps are frames) and every modality is there; the first that
+    is not gives the reason, in the order text, audio, video. masked: at least one modality is there.
 
     Args:
         settings: the build's configuration.
         states: state of every modality that the dataset has.
         steps_from: where the segment's steps come from.
     """
-    has_words = steps_from is StepSource.WORDS
+    wordless = settings.steps == "words" and steps_from is not StepSource.WORDS
     if settings.policy == "strict":
-        if not has_words:
+        if wordless:
             return Reason.NO_WORDS
-        return next((_MISSING[name] for name in MODALITIES if states[name] is not State.OK), None)
+        if settings.frames_of is not None and steps_from is not StepSource.FRAMES:
+            return MISSING[settings.frames_of]
+        return next((MISSING[name] for name in MODALITIES if states[name] is not State.OK), None)
     if State.OK in states.values():
         return None
-    return Reason.NO_WORDS if not has_words and set(states) == {"text"} else Reason.NOTHING_OBSERVED
+    return Reason.NO_WORDS if wordless and set(states) == {"text"} else Reason.NOTHING_OBSERVED

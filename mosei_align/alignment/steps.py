@@ -1,4 +1,4 @@
-"""The steps of a video's segments: words, or uniform bins where there are no words.
+"""The steps of a video's segments: words, bins of one width, or the frames of a modality.
 
 Legend: W = words of the video (pauses excluded), S = steps of a segment.
 """
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.alignment.frames import Frames
-from mosei_align.alignment.intervals import Indices, Seconds, owned_words, uniform_bins
-from mosei_align.sources.sequence import VideoSequence
+from mosei_align.alignment.frames import Bools
+from mosei_align.intervals import Indices, Seconds, owned_words, uniform_bins
+from mosei_align.sources.sequence import Readable, VideoSequence, decoded
+from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import State, StepSource
 
 _SAME_TIME_S = 1e-3
@@ -25,33 +26,44 @@ class Words:
 
     Attributes:
         start_s, end_s: (W,) sorted by start.
-        tokens: W strings, or None where only vectors are known.
-        text_rows: (W,) the row of the text sequence that belongs to the word, -1 where there is none.
+        tokens: (W,) the words as bytes, or None where only vectors are known.
+        text_rows: (W,) the number of the word's row among those of the text; None where `match` has to find it.
     """
 
     start_s: Seconds
     end_s: Seconds
-    tokens: tuple[str, ...] | None
-    text_rows: Indices
+    tokens: npt.NDArray[np.bytes_] | None
+    text_rows: Indices | None
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The steps of one segment."""
+    """The steps of one segment.
+
+    Attributes:
+        start_s, end_s: (S,).
+        tokens: S strings (of bins and frames: the words whose midpoint lies there), or none where no words are known.
+        own: (S,) for words, the number of the word among those of the video; for frames, that of the row among those of
+            its modality; None for bins.
+    """
 
     source: StepSource
     start_s: Seconds
     end_s: Seconds
-    tokens: tuple[str, ...]
-    text_rows: Indices | None
-    """(S,) rows of the text sequence, -1 for none; None where the steps are no words."""
+    tokens: tuple[str, ...] = ()
+    own: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.start_s)
 
 
+def step_modality(settings: BuildSettings) -> str | None:
+    """The modality of whose rows the steps are made; None for bins."""
+    return {"words": "text", "frames": settings.frames_of}.get(settings.steps)
+
+
 def find_words(
-    words: VideoSequence | None, text: VideoSequence | None, frames: Frames | None, pause_token: str
+    words: VideoSequence | None, text: VideoSequence | None, zero: Bools | None, pause_token: str
 ) -> Words | None:
     """The words of a video: from the word sequence if it has the video, else the rows of the vectors that are not zero.
 
@@ -60,39 +72,71 @@ def find_words(
 
     Args:
         words: the video in the word sequence; features are (N,) bytes.
-        text, frames: the video in the text sequence, and the same checked.
+        text: the video in the text sequence, read whole; not asked where `words` has the video.
+        zero: (N,) rows of `text` that are zeros only.
 
     Returns:
         None where neither sequence has the video.
     """
     if words is not None and words.state is State.OK:
-        tokens = words.tokens()
-        spoken = np.array([token != pause_token for token in tokens], np.bool_)
-        start_s, end_s = words.start_s[spoken], words.end_s[spoken]
-        kept = tuple(token for token, is_word in zip(tokens, spoken, strict=True) if is_word)
-        rows = np.full(len(start_s), -1) if text is None or text.state is not State.OK else _match(start_s, end_s, text)
-        return Words(start_s, end_s, kept, rows)
-    if text is not None and frames is not None and text.state is State.OK:
-        rows = np.flatnonzero(~frames.zero)
+        spoken = words.features != pause_token.encode()
+        return Words(words.start_s[spoken], words.end_s[spoken], words.features[spoken], None)
+    if text is not None and zero is not None and text.state is State.OK:
+        rows = np.flatnonzero(~zero)
         return Words(text.start_s[rows], text.end_s[rows], None, rows)
     return None
 
 
-def segment_steps(words: Words | None, start_s: float, end_s: float, fallback_bin_s: float | None) -> Steps:
-    """The steps of one segment: the words it owns, else uniform bins (None: no bins either), else none."""
-    if words is not None:
+def segment_steps(
+    settings: BuildSettings, words: Words | None, frames: Readable | None, start_s: float, end_s: float
+) -> Steps:
+    """The steps of one segment, of the kind that the settings ask for.
+
+    Args:
+        settings: the build's configuration.
+        words: the words of the video.
+        frames: the stream whose frames are the steps, where frames are; None where the video has none.
+        start_s, end_s: the segment.
+
+    Returns:
+        Words or frames that the segment owns; where there are none, bins of `fallback_bin_s`.
+    """
+    if settings.steps == "words" and words is not None:
         own = owned_words(words.start_s, words.end_s, start_s, end_s)
         if len(own):
-            tokens = tuple(words.tokens[k] for k in own) if words.tokens is not None else ()
-            return Steps(StepSource.WORDS, words.start_s[own], words.end_s[own], tokens, words.text_rows[own])
-    if fallback_bin_s is None:
-        return Steps(StepSource.NONE, np.empty(0), np.empty(0), (), None)
-    bin_starts, bin_ends = uniform_bins(start_s, end_s, fallback_bin_s)
-    return Steps(StepSource.UNIFORM, bin_starts, bin_ends, (), None)
+            tokens = () if words.tokens is None else tuple(decoded(words.tokens[own]))
+            return Steps(StepSource.WORDS, words.start_s[own], words.end_s[own], tokens, own)
+    if settings.steps == "frames" and frames is not None and frames.state is State.OK:
+        own = owned_words(frames.start_s, frames.end_s, start_s, end_s)
+        if len(own):
+            times = frames.start_s[own], frames.end_s[own]
+            return Steps(StepSource.FRAMES, *times, _spoken_in(words, *times), own)
+    times = uniform_bins(start_s, end_s, settings.uniform_bin_s or settings.fallback_bin_s)
+    return Steps(StepSource.UNIFORM, *times, _spoken_in(words, *times))
 
 
-def _match(start_s: Seconds, end_s: Seconds, text: VideoSequence) -> Indices:
-    """For each word the row of `text` with the same interval, -1 where there is none."""
+def _spoken_in(words: Words | None, start_s: Seconds, end_s: Seconds) -> tuple[str, ...]:
+    """For each of S consecutive steps the words whose midpoint lies in it; nothing at all where no word does."""
+    if words is None or words.tokens is None:
+        return ()
+    midpoints = words.start_s + (words.end_s - words.start_s) / 2
+    step = np.searchsorted(start_s, midpoints, side="right") - 1
+    inside = np.flatnonzero((step >= 0) & (midpoints < end_s[step]))
+    spoken: list[list[str]] = [[] for _ in start_s]
+    for word, token in zip(inside.tolist(), decoded(words.tokens[inside]), strict=True):
+        spoken[step[word]].append(token)
+    return tuple(" ".join(found) for found in spoken) if len(inside) else ()
+
+
+def match(start_s: Seconds, end_s: Seconds, text: VideoSequence) -> Indices:
+    """For each word the place of the row of `text` with the same interval, -1 where there is none.
+
+    Args:
+        start_s, end_s: (W,) words.
+        text: the video in the text sequence, or the rows of it that touch one of the words.
+    """
+    if not len(text):
+        return np.full(len(start_s), -1)
     first = np.searchsorted(text.start_s, start_s - _SAME_TIME_S, side="left")
     last = np.searchsorted(text.start_s, start_s + _SAME_TIME_S, side="right")
     rows = np.minimum(first, len(text) - 1)

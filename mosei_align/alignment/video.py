@@ -5,19 +5,34 @@ Legend: S = steps of a segment, D = width of a modality, K = label columns.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.alignment.frames import Bools, Features, Frames, FrameTally, check_frames, step_means
+from mosei_align.alignment.frames import (
+    Bools,
+    Features,
+    Frames,
+    FrameTally,
+    check_frames,
+    count_frames,
+    step_means,
+    zero_rows,
+)
 from mosei_align.alignment.policies import decide, modality_state, steps_needed
-from mosei_align.alignment.steps import Steps, Words, find_words, segment_steps
+from mosei_align.alignment.steps import Steps, Words, find_words, match, segment_steps, step_modality
+from mosei_align.intervals import Indices, Seconds, Spans
 from mosei_align.sources.labels import LabelRows
-from mosei_align.sources.sequence import VideoSequence
+from mosei_align.sources.sequence import Readable, VideoSequence
 from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import Reason, State, StepSource
+
+_NONE: Final = np.empty(0, np.float64)
+_NO_ROWS: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class LedgerRow:
     steps_from: StepSource
     steps: int
     modalities: dict[str, ModalityRow]
+    detail: str | None = None
 
     @property
     def segment_id(self) -> str:
@@ -58,12 +74,23 @@ class Segment:
         labels: (K,) raw.
         steps: its steps.
         features: modality -> (S, D) means and (S,) validity; zeros where not valid.
+        mmsdk_rows: policy mmsdk: modality -> (R,) the step of each of mmsdk's rows, (R,) its start and (R,) its end.
     """
 
     row: LedgerRow
     labels: npt.NDArray[np.float32]
     steps: Steps
     features: dict[str, tuple[Features, Bools]]
+    mmsdk_rows: dict[str, tuple[Indices, Seconds, Seconds]] = field(default_factory=dict)
+
+
+class MmsdkLoss(NamedTuple):
+    """A key that a stage of mmsdk's recipe lost, in mmsdk's own terms."""
+
+    stage: str
+    sequence: str
+    key: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,96 +101,161 @@ class AlignedVideo:
     segments: list[Segment]
     sequences: dict[str, VideoSequence]
     tallies: dict[str, FrameTally]
+    losses: list[MmsdkLoss] = field(default_factory=list)
 
 
 def align_video(
     video_id: str,
     labels: LabelRows,
-    sequences: Mapping[str, VideoSequence],
+    streams: Mapping[str, Readable],
     words: VideoSequence | None,
     settings: BuildSettings,
 ) -> AlignedVideo:
-    """Align every labelled segment of one video.
+    """Align every labelled segment of one video; only features that a segment or a step touches are read.
 
     Args:
         video_id: the video.
         labels: its label rows.
-        sequences: modality -> its rows, for every modality the dataset has, in the order text, audio, video.
+        streams: modality -> its rows, for every modality the dataset has, in the order text, audio, video.
         words: its rows of the word sequence, None where the corpus has none.
         settings: the build's configuration.
     """
+    sound = [row for row, problem in enumerate(labels.problems) if problem is None]
+    starts, ends = labels.start_s[sound], labels.end_s[sound]
+    text = _text_for_words(words, streams)
+    spoken = find_words(words, text, None if text is None else zero_rows(text.features), settings.pause_token)
+    stepped = streams.get(settings.frames_of) if settings.frames_of else None
+    steps = [segment_steps(settings, spoken, stepped, *times) for times in zip(starts, ends, strict=True)]
+    spans = _needed(steps, starts, ends)
+    sequences = {
+        name: text if name == "text" and text is not None else stream.read(spans) for name, stream in streams.items()
+    }
     frames = {
         name: check_frames(sequence, nonfinite=settings.nonfinite, zero_is_invalid=name in ("text", "video"))
         for name, sequence in sequences.items()
         if sequence.state is State.OK
     }
-    spoken = find_words(words, sequences.get("text"), frames.get("text"), settings.pause_token)
-    aligned = AlignedVideo([], [], dict(sequences), {name: checked.tally for name, checked in frames.items()})
+    aligned = AlignedVideo([], [], sequences, {name: checked.tally for name, checked in frames.items()})
+    found = _Aligner(settings, sequences, frames, spoken, steps, starts, ends).all_modalities()
+    place_of = {row: k for k, row in enumerate(sound)}
     for row, problem in enumerate(labels.problems):
-        start_s, end_s = float(labels.start_s[row]), float(labels.end_s[row])
+        place = (video_id, row, float(labels.start_s[row]), float(labels.end_s[row]))
         if problem is not None:
-            states = {name: ModalityRow(State.NOT_ALIGNED) for name in sequences}
-            aligned.ledger.append(LedgerRow(video_id, row, start_s, end_s, problem, StepSource.NONE, 0, states))
+            states = {name: ModalityRow(State.NOT_ALIGNED) for name in streams}
+            aligned.ledger.append(LedgerRow(*place, problem, StepSource.NONE, 0, states))
             continue
-        place = (video_id, row, start_s, end_s)
-        entry, segment = _align_segment(place, labels.values[row], sequences, frames, spoken, settings)
+        k = place_of[row]
+        entry, features = _decide(settings, place, steps[k], {name: parts[k] for name, parts in found.items()})
         aligned.ledger.append(entry)
-        if segment is not None:
-            aligned.segments.append(segment)
+        if entry.reason is None:
+            aligned.segments.append(Segment(entry, labels.values[row], steps[k], features))
     return aligned
 
 
-def _align_segment(
-    place: tuple[str, int, float, float],
-    labels: npt.NDArray[np.float32],
-    sequences: Mapping[str, VideoSequence],
-    frames: Mapping[str, Frames],
-    words: Words | None,
-    settings: BuildSettings,
-) -> tuple[LedgerRow, Segment | None]:
-    _, _, start_s, end_s = place
-    # Where text is all there is, a segment without words has nothing that uniform steps could hold.
-    fallback_bin_s = settings.fallback_bin_s if set(sequences) != {"text"} else None
-    steps = segment_steps(words, start_s, end_s, fallback_bin_s)
+def _text_for_words(words: VideoSequence | None, streams: Mapping[str, Readable]) -> VideoSequence | None:
+    """The text read whole, where its rows have to tell the words; None where a word sequence does."""
+    if "text" not in streams or (words is not None and words.state is State.OK):
+        return None
+    return streams["text"].read()
+
+
+def _needed(steps: list[Steps], starts: Seconds, ends: Seconds) -> Spans:
+    """The stretches of a video that a labelled segment or one of its steps covers."""
+    return Spans.covering(
+        np.concatenate([starts, *(s.start_s for s in steps)]), np.concatenate([ends, *(s.end_s for s in steps)])
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One modality in one segment."""
+
+    video_state: State
+    values: Features
+    valid: Bools
+    valid_steps: int
+    frames: int
+    invalid_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Aligner:
+    """A video's checked modalities; all steps of all its segments are filled at once."""
+
+    settings: BuildSettings
+    sequences: Mapping[str, VideoSequence]
+    frames: Mapping[str, Frames]
+    words: Words | None
+    steps: list[Steps]
+    starts: Seconds
+    ends: Seconds
+
+    def all_modalities(self) -> dict[str, list[_Found]]:
+        """Modality -> what was found in each segment."""
+        found = {}
+        bounds = np.concatenate(([0], np.cumsum([len(s) for s in self.steps], dtype=np.int64)))
+        pieces = [slice(a, b) for a, b in itertools.pairwise(bounds.tolist())]
+        starts = np.concatenate([_NONE, *(s.start_s for s in self.steps)])
+        ends = np.concatenate([_NONE, *(s.end_s for s in self.steps)])
+        for name, sequence in self.sequences.items():
+            values, valid = self._fill(name, sequence, starts, ends)
+            valid_steps = np.diff(np.concatenate(([0], np.cumsum(valid)))[bounds]).tolist()
+            counts = zip(pieces, valid_steps, *(c.tolist() for c in self._count(name)), strict=True)
+            found[name] = [_Found(sequence.state, values[piece], valid[piece], *count) for piece, *count in counts]
+        return found
+
+    def _fill(self, name: str, sequence: VideoSequence, starts: Seconds, ends: Seconds) -> tuple[Features, Bools]:
+        frames = self.frames.get(name)
+        if frames is None:
+            return np.zeros((len(starts), sequence.features.shape[1]), np.float32), np.zeros(len(starts), np.bool_)
+        own = self._own_rows(name, sequence)
+        if (own < 0).all():
+            return step_means(frames, starts, ends)
+        # A word's vector is its own row: the mean over what overlaps would mix neighbours whose times touch. A word
+        # that has no row of its own (other times, as contextual embeddings may have) takes the mean.
+        values, valid = np.zeros((len(own), frames.features.shape[1]), np.float32), np.zeros(len(own), np.bool_)
+        rest, mine = own < 0, own >= 0
+        if rest.any():
+            values[rest], valid[rest] = step_means(frames, starts[rest], ends[rest])
+        usable = frames.valid[own[mine]] & ~frames.partial[own[mine]]
+        values[mine] = np.where(usable[:, None], frames.features[own[mine]], np.float32(0))
+        valid[mine] = usable
+        return values, valid
+
+    def _own_rows(self, name: str, sequence: VideoSequence) -> Indices:
+        """For every step the row of `sequence` that it is, -1 where it is none."""
+        own = np.concatenate([_NO_ROWS, *(np.full(len(s), -1) if s.own is None else s.own for s in self.steps)])
+        if name != step_modality(self.settings):
+            return np.full(len(own), -1)
+        made_of = own >= 0
+        if self.settings.steps == "frames":
+            own[made_of] = sequence.places(own[made_of])
+        elif self.words is not None:
+            rows = self.words.text_rows
+            rows = match(self.words.start_s, self.words.end_s, sequence) if rows is None else rows
+            own[made_of] = rows[own[made_of]]
+        return own
+
+    def _count(self, name: str) -> tuple[Indices, Indices]:
+        """How many rows overlap each segment, how many of them are invalid; a text row of zeros is a pause, no row."""
+        frames = self.frames.get(name)
+        if frames is None:
+            return np.zeros(len(self.starts), np.int64), np.zeros(len(self.starts), np.int64)
+        counted = ~frames.zero if name == "text" else np.ones(len(frames.zero), np.bool_)
+        return count_frames(frames, self.starts, self.ends, counted)
+
+
+def _decide(
+    settings: BuildSettings, place: tuple[str, int, float, float], steps: Steps, found: Mapping[str, _Found]
+) -> tuple[LedgerRow, dict[str, tuple[Features, Bools]]]:
     needed = steps_needed(settings, len(steps))
-    features: dict[str, tuple[Features, Bools]] = {}
-    rows: dict[str, ModalityRow] = {}
-    for name, sequence in sequences.items():
-        features[name] = _step_features(name, frames.get(name), steps, sequence.features.shape[1])
-        count, invalid = _count_frames(name, frames.get(name), start_s, end_s)
-        valid_steps = int(features[name][1].sum())
-        state = modality_state(sequence.state, count, valid_steps, needed)
-        rows[name] = ModalityRow(state, count, invalid, valid_steps)
+    rows = {}
+    for name, modality in found.items():
+        state = modality_state(modality.video_state, modality.frames, modality.valid_steps, needed)
+        rows[name] = ModalityRow(state, modality.frames, modality.invalid_frames, modality.valid_steps)
     reason = decide(settings, {name: row.state for name, row in rows.items()}, steps.source)
-    entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
-    return entry, Segment(entry, labels, steps, features) if reason is None else None
-
-
-def _step_features(name: str, frames: Frames | None, steps: Steps, width: int) -> tuple[Features, Bools]:
-    if frames is None:
-        return _nothing(len(steps), width)
-    if name != "text" or steps.text_rows is None:
-        return step_means(frames, steps.start_s, steps.end_s)
-    # A word's vector is its own row: the mean over what overlaps would mix neighbours whose times touch. A word that
-    # has no row of its own (other times, as contextual embeddings may have) takes the mean.
-    own = steps.text_rows >= 0
-    values, valid = step_means(frames, steps.start_s, steps.end_s) if not own.all() else _nothing(len(steps), width)
-    mine = steps.text_rows[own]
-    usable = frames.valid[mine] & ~frames.partial[mine]
-    values[own] = np.where(usable[:, None], frames.features[mine], np.float32(0))
-    valid[own] = usable
-    return values, valid
-
-
-def _nothing(steps: int, width: int) -> tuple[Features, Bools]:
-    return np.zeros((steps, width), np.float32), np.zeros(steps, np.bool_)
-
-
-def _count_frames(name: str, frames: Frames | None, start_s: float, end_s: float) -> tuple[int, int]:
-    """How many rows overlap the segment, and how many of them are invalid; a text row of zeros is a pause, no row."""
-    if frames is None:
-        return 0, 0
-    rows = frames.times.overlapping(start_s, end_s)
-    if name == "text":
-        rows = rows[~frames.zero[rows]]
-    return len(rows), int((~frames.valid[rows]).sum())
+    # Where text is all there is, a segment without words has nothing that uniform steps could hold.
+    nothing = reason is Reason.NO_WORDS and settings.policy == "masked"
+    source, count = (StepSource.NONE, 0) if nothing else (steps.source, len(steps))
+    entry = LedgerRow(*place, reason, source, count, rows)
+    return entry, {name: (modality.values, modality.valid) for name, modality in found.items()}

@@ -22,6 +22,8 @@ _REASONS: Final = {
     Reason.LABEL_ARRAYS: "the video's label arrays are damaged",
     Reason.LABEL_TIME: "label interval not finite, inverted or too long",
     Reason.LABEL_VALUE: "label value NaN or infinite",
+    Reason.NOT_FIRST_ROW: "not the video's first label row",
+    Reason.PURGED: "purged with a video whose id is the beginning of this one's",
     Reason.NO_WORDS: "no word in the segment",
     Reason.NO_TEXT: "no text",
     Reason.NO_AUDIO: "no audio",

@@ -1,4 +1,4 @@
-"""Segments and ledger rows as Arrow tables, and Parquet files whose bytes depend on nothing but their content."""
+"""Segments and ledger rows as Arrow tables, and files whose bytes depend on nothing but their content."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosei_align.alignment.video import LedgerRow, ModalityRow, Segment
+from mosei_align.alignment.video import LedgerRow, MmsdkLoss, ModalityRow, Segment
 from mosei_schemas.dataset import SEGMENTS
-from mosei_schemas.manifest import Shard
+from mosei_schemas.manifest import FileFormat, Shard
 from mosei_schemas.names import MODALITIES, State
 from mosei_schemas.publish import sha256
-from mosei_schemas.tables import ledger_schema, segments_schema
+from mosei_schemas.tables import ledger_schema, losses_schema, segments_schema
 
 ROW_GROUP: Final = 256
 _NO_SEQUENCE: Final = ModalityRow(State.NO_SEQUENCE)
 
 
-def shard_name(number: int) -> str:
+def shard_name(number: int, file_format: FileFormat) -> str:
     """The name of a shard's file within the dataset directory."""
-    return f"{SEGMENTS}/part-{number:05d}.parquet"
+    return f"{SEGMENTS}/part-{number:05d}.{file_format}"
 
 
 def segments_table(
-    segments: Sequence[Segment], dims: Mapping[str, int], label_columns: Sequence[str], speakers: Mapping[str, str]
+    segments: Sequence[Segment],
+    dims: Mapping[str, int],
+    label_columns: Sequence[str],
+    speakers: Mapping[str, str],
+    *,
+    mmsdk: bool = False,
 ) -> pa.Table:
     """The kept segments as a table of `segments_schema`."""
-    schema = segments_schema(dims, label_columns)
+    schema = segments_schema(dims, label_columns, mmsdk=mmsdk)
     rows = [segment.row for segment in segments]
     steps = [segment.steps for segment in segments]
     offsets = _offsets([len(s) for s in steps])
@@ -55,11 +60,29 @@ def segments_table(
         columns[name] = pa.ListArray.from_arrays(offsets, vectors, type=schema.field(name).type)
         valid = _concatenated([s.features[name][1] for s in segments], np.bool_)
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
+        if mmsdk:
+            columns |= _mmsdk_columns(segments, name, schema)
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)
         for field, column in zip(schema, columns.values(), strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) -> dict[str, pa.Array]:
+    rows, starts, ends = zip(*(segment.mmsdk_rows[name] for segment in segments), strict=True)
+    offsets = _offsets([len(r) for r in rows])
+    columns = {"rows": (rows, np.int32), "row_start_s": (starts, np.float64), "row_end_s": (ends, np.float64)}
+    return {
+        f"{name}_{what}": _lists(offsets, _concatenated(list(parts), dtype), schema, f"{name}_{what}")
+        for what, (parts, dtype) in columns.items()
+    }
+
+
+def losses_table(losses: Sequence[MmsdkLoss]) -> pa.Table:
+    """mmsdk's losses as a table of `losses_schema`."""
+    schema = losses_schema()
+    return pa.Table.from_pydict({name: [getattr(loss, name) for loss in losses] for name in schema.names}, schema)
 
 
 def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
@@ -72,6 +95,7 @@ def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
         "end_s": [row.end_s for row in rows],
         "kept": [row.reason is None for row in rows],
         "reason": [None if row.reason is None else str(row.reason) for row in rows],
+        "detail": [row.detail for row in rows],
         "steps_from": [str(row.steps_from) for row in rows],
         "steps": [row.steps for row in rows],
     }
@@ -85,9 +109,16 @@ def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
 
 
 def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
-    """Write a Parquet file into a dataset directory: zstd, floats split by byte, nothing in it that names the run."""
+    """Write a file into a dataset directory, with nothing in it that names the run.
+
+    Parquet: zstd, floats split by byte. Arrow: uncompressed IPC, so that a reader can map it.
+    """
     path = directory / name
     path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".arrow":
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=ROW_GROUP)
+        return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
     leaves = _leaves(table.schema)
     split = [leaf for leaf, kind in leaves if pa.types.is_floating(kind)]
     text = [leaf for leaf, kind in leaves if pa.types.is_string(kind)]

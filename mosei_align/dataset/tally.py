@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mosei_align.alignment.video import AlignedVideo
-from mosei_align.sources.csd import CsdIndex
-from mosei_schemas.manifest import ModalityInfo
+from mosei_schemas.manifest import Count, ModalityInfo, Strict
 
 _NUMBERS: Final = (
+    "rows",
     "rows_read",
     "rows_dropped_interval",
     "videos_sorted",
@@ -22,6 +22,14 @@ _NUMBERS: Final = (
     "rows_zero",
     "values_zero_filled",
 )
+
+
+class TallyRecord(Strict):
+    """A `ModalityTally` as a finished shard keeps it."""
+
+    videos: dict[str, Count]
+    numbers: dict[str, Count]
+    nonfinite_by_column: list[Count]
 
 
 @dataclass(slots=True)
@@ -39,7 +47,7 @@ class ModalityTally:
     numbers: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def empty(cls, width: int) -> ModalityTally:
+    def empty(cls, width: int) -> Self:
         """Figures of no videos, for a modality of D = `width` columns."""
         return cls(np.zeros(width, np.int64))
 
@@ -47,7 +55,8 @@ class ModalityTally:
         """Take in one video."""
         sequence = aligned.sequences[name]
         self.videos[str(sequence.state)] += 1
-        self.numbers["rows_read"] += sequence.rows_read
+        self.numbers["rows"] += sequence.rows
+        self.numbers["rows_read"] += len(sequence)
         self.numbers["rows_dropped_interval"] += sequence.rows_dropped
         self.numbers["videos_sorted"] += sequence.was_unsorted
         tally = aligned.tallies.get(name)
@@ -57,21 +66,32 @@ class ModalityTally:
             self.numbers["values_zero_filled"] += tally.values_zero_filled
             self.nonfinite_by_column += tally.nonfinite_by_column
 
+    def add(self, record: TallyRecord) -> None:
+        """Take in the figures of a shard."""
+        self.videos.update(record.videos)
+        self.numbers.update(record.numbers)
+        self.nonfinite_by_column += np.array(record.nonfinite_by_column, np.int64)
 
-def modality_info(index: CsdIndex, tallies: Sequence[ModalityTally]) -> ModalityInfo:
-    """The manifest's entry for a modality: the sum of the shards' tallies."""
-    width = index.columns
-    videos: Counter[str] = Counter()
-    numbers: Counter[str] = Counter()
-    by_column = np.zeros(width, np.int64)
-    for tally in tallies:
-        videos.update(tally.videos)
-        numbers.update(tally.numbers)
-        by_column += tally.nonfinite_by_column
+    def record(self) -> TallyRecord:
+        """The figures so far."""
+        return TallyRecord(
+            videos=dict(sorted(self.videos.items())),
+            numbers={name: self.numbers[name] for name in _NUMBERS},
+            nonfinite_by_column=self.nonfinite_by_column.tolist(),
+        )
+
+
+def modality_info(dim: int, root: str, dtype: str, shards: Sequence[TallyRecord]) -> ModalityInfo:
+    """The manifest's entry for a modality: what it is, and the sum of the shards' figures."""
+    total = ModalityTally.empty(dim)
+    for shard in shards:
+        total.add(shard)
+    record = total.record()
     return ModalityInfo(
-        dim=width,
-        root=index.declared,
-        videos=dict(sorted(videos.items())),
-        nonfinite_by_column=by_column.tolist(),
-        **{name: numbers[name] for name in _NUMBERS},
+        dim=dim,
+        root=root,
+        dtype=dtype,
+        videos=record.videos,
+        nonfinite_by_column=record.nonfinite_by_column,
+        **record.numbers,
     )

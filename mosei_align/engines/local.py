@@ -7,12 +7,34 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, TypeVar
 
 from mosei_schemas.errors import OutputError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+# One thread a worker: several workers whose matrix libraries take all cores each only get in each other's way.
+_ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Engine(Protocol):
+    """Where tasks run."""
+
+    def __call__(
+        self, work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[int, Result], None]
+    ) -> None:
+        """Run every task and report each result, with the task's number, as soon as it is there.
+
+        Args:
+            work: a module-level function.
+            tasks: what to call it with.
+            done: called in this process, in any order.
+
+        Raises:
+            MoseiError: a task's own, or a worker died; what is done has been reported.
+        """
 
 
 def available_cores() -> int:
@@ -20,39 +42,56 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_tasks(
-    work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, done: Callable[[int, Result], None]
-) -> None:
-    """Run every task and report each result, with the task's number, as soon as it is there.
+@contextmanager
+def local_engine(jobs: int) -> Iterator[Engine]:
+    """An engine of `jobs` processes on this machine; 1 runs the tasks here.
 
-    Args:
-        work: a module-level function; with several jobs it runs in other processes.
-        tasks: what to call it with.
-        jobs: processes; 1 runs here.
-        done: called here, in any order.
-
-    Raises:
-        OutputError: a worker process died (usually: the machine ran out of memory).
+    A worker that dies (usually: the machine ran out of memory) is an OutputError.
     """
-    for number, result in _results(work, tasks, min(jobs, len(tasks))):
-        done(number, result)
-
-
-def _results(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[tuple[int, Result]]:
     if jobs <= 1:
-        for number, task in enumerate(tasks):
-            yield number, work(task)
+        yield _here
         return
     # Not "fork": HDF5, Arrow and BLAS have threads and locks of their own, which a forked child inherits half.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    with _environment(dict.fromkeys(_ONE_THREAD, "1")):
+        pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            yield _Pool(pool)
+        finally:
+            # After an error the tasks that still wait are not run; those that run are waited for.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _here(work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[int, Result], None]) -> None:
+    for number, task in enumerate(tasks):
+        done(number, work(task))
+
+
+class _Pool:
+    """Tasks in the processes of a pool."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def __call__(
+        self, work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[int, Result], None]
+    ) -> None:
+        try:
+            futures: dict[Any, int] = {self._pool.submit(work, task): number for number, task in enumerate(tasks)}
+            for future in as_completed(futures):
+                done(futures[future], future.result())
+        except BrokenProcessPool as error:
+            raise OutputError(
+                "a worker process died, probably for want of memory", remedy="use fewer --jobs"
+            ) from error
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables that child processes inherit, as far as the user has not set them."""
+    missing = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(missing)
     try:
-        futures = {pool.submit(work, task): number for number, task in enumerate(tasks)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise OutputError(
-            "a worker process died, probably for want of memory", remedy="try again with --jobs 1"
-        ) from error
+        yield
     finally:
-        # After an error the tasks that still wait are not run; those that run are waited for.
-        pool.shutdown(wait=True, cancel_futures=True)
+        for name in missing:
+            del os.environ[name]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mosei_align.engines.local import Engine
 from mosei_align.sources.csd import CsdFile, CsdIndex
 from mosei_align.sources.modalities import ROLES, Role, SourceSettings
 from mosei_schemas.errors import InputError
@@ -55,16 +56,30 @@ def csd_files(folder: Path) -> list[Path]:
     return found
 
 
-def open_corpus(folder: Path, settings: SourceSettings) -> Corpus:
+def index_file(path: Path) -> CsdIndex:
+    """Index one `.csd` file (what workers do where several share the job)."""
+    with CsdFile(path) as file:
+        return file.index()
+
+
+def open_corpus(folder: Path, settings: SourceSettings, engine: Engine | None = None) -> Corpus:
     """Index every `.csd` file of a folder and give each its role.
+
+    Args:
+        folder: the `.csd` files.
+        settings: which root fills which role.
+        engine: where the files are indexed; None for this process.
 
     Raises:
         InputError: a file is unreadable, two files hold one root, two sequences fit one role, or there are no labels.
     """
-    indexes = []
-    for path in csd_files(folder):
-        with CsdFile(path) as file:
-            indexes.append(file.index())
+    paths = csd_files(folder)
+    found: dict[int, CsdIndex] = {}
+    if engine is None:
+        found.update(enumerate(map(index_file, paths)))
+    else:
+        engine(index_file, paths, found.__setitem__)
+    indexes = [found[number] for number in range(len(paths))]
     check_roots(indexes)
     sequences, ignored = assign_roles(folder, indexes, settings)
     if "labels" not in sequences:

@@ -6,21 +6,33 @@ reader is refused in `hdf5`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Literal, Self
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.sources.hdf5 import checked_id, guarded, hard_links, open_hdf5, storage_problem
+from mosei_align.sources.hdf5 import (
+    checked_id,
+    guarded,
+    hard_links,
+    holds_just,
+    open_hdf5,
+    plain_offset,
+    plain_type,
+    storage_problem,
+)
 from mosei_schemas.errors import InputError
 
 _COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d{1,9})\]$", re.DOTALL)
@@ -37,6 +49,8 @@ class ArrayInfo:
     """None where the type is one that no `.csd` file has a use for."""
     problem: str = ""
     """Why the array must not be read; empty where it may."""
+    offset: int | None = None
+    """Where its values lie in the file, in one piece and unpacked; None where only HDF5 can read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,8 @@ class CsdIndex:
     width: int | None
     is_text: bool
     """Whether the features are strings (words) and not numbers."""
+    dtype: str
+    """The type that most feature arrays have, e.g. `float32`."""
     structure_sha256: str = field(repr=False)
 
     @property
@@ -84,6 +100,8 @@ class CsdFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = open_hdf5(path)
+        self._bytes = path.stat().st_size
+        self._stream: BinaryIO | None = None
         try:
             with guarded(path):
                 self._group = _root_group(self._file, path)
@@ -98,6 +116,8 @@ class CsdFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if self._stream is not None:
+            self._stream.close()
 
     def index(self) -> CsdIndex:
         """Walk the file once and describe it; reads no feature values.
@@ -122,7 +142,8 @@ class CsdFile:
         }
         width, is_text = _features_kind(ordered)
         declared = metadata.get("root name", "").strip() or root
-        return CsdIndex(self.path, root, declared, metadata, ordered, width, is_text, _structure_hash(ordered))
+        dtype = _usual_dtype(ordered)
+        return CsdIndex(self.path, root, declared, metadata, ordered, width, is_text, dtype, _structure_hash(ordered))
 
     def read(self, path: bytes, name: bytes, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Read one array whole, in native byte order, as `dtype` (for strings: as stored).
@@ -140,6 +161,60 @@ class CsdFile:
             raise OSError(str(error)) from error
         return values
 
+    def read_rows(
+        self, entry: Entry, name: Literal["features", "intervals"], runs: Sequence[tuple[int, int]] | None = None
+    ) -> npt.NDArray[Any]:
+        """Read one array of an entry, or runs of its rows one after the other, as stored, in native byte order.
+
+        Values that lie in the file in one piece are read from there, past HDF5.
+
+        Args:
+            entry: of this file's index, without a problem.
+            name: which array.
+            runs: (first, last + 1) rows each, in order; None for all rows.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        info = entry.features if name == "features" else entry.intervals
+        assert info is not None
+        assert info.dtype is not None
+        runs = [(0, info.shape[0])] if runs is None else runs
+        values = np.empty((sum(b - a for a, b in runs), *info.shape[1:]), info.dtype)
+        done = 0
+        if info.offset is not None:
+            row_bytes = math.prod(info.shape[1:]) * info.dtype.itemsize
+            raw = memoryview(values.reshape(-1).view(np.uint8))
+            for a, b in runs:
+                self._fill(raw[done * row_bytes : (done + b - a) * row_bytes], info.offset + a * row_bytes)
+                done += b - a
+        elif values.size:
+            try:
+                self._select(entry.path + b"/" + name.encode(), values, runs)
+            except (RuntimeError, KeyError) as error:
+                raise OSError(str(error)) from error
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def _fill(self, target: memoryview, offset: int) -> None:
+        if self._stream is None:
+            self._stream = self.path.open("rb", buffering=0)
+        done = 0
+        while done < len(target):
+            count = os.preadv(self._stream.fileno(), [target[done:]], offset + done)
+            if not count:
+                raise OSError(errno.EIO, "the file ends before its values do")
+            done += count
+
+    def _select(self, path: bytes, values: npt.NDArray[Any], runs: Sequence[tuple[int, int]]) -> None:
+        dataset = h5py.h5d.open(self._group.id, b"data/" + path)
+        space, done = dataset.get_space(), 0
+        for a, b in runs:
+            block = values[done : done + b - a]
+            start, count = (a, *(0 for _ in values.shape[1:])), block.shape
+            space.select_hyperslab(start, count)
+            dataset.read(h5py.h5s.create_simple(count), space, block)
+            done += b - a
+
     def _walk(self) -> Iterator[tuple[str, Entry]]:
         data = _child_group(self._group, b"data", self.path)
         for name in hard_links(data, self.path):
@@ -152,11 +227,14 @@ class CsdFile:
         if not isinstance(child, h5py.h5g.GroupID):
             yield key, Entry(path, None, None)
             return
+        if holds_just(child, _ARRAYS):
+            yield key, Entry(path, *(_describe(child, array, self._bytes) for array in _ARRAYS))
+            return
         names = hard_links(child, self.path)
         others = [n for n in names if n not in _ARRAYS] if depth < _DEPTH else []
         below = [n for n in others if isinstance(h5py.h5o.open(child, n), h5py.h5g.GroupID)]
         if not below or len(others) < len(names):
-            yield key, Entry(path, _describe(child, b"features", names), _describe(child, b"intervals", names))
+            yield key, Entry(path, *(_describe(child, a, self._bytes) if a in names else None for a in _ARRAYS))
         for inner in below:
             yield from self._visit(child, inner, path + b"/" + inner, depth + 1)
 
@@ -178,19 +256,21 @@ def _child_group(parent: h5py.Group, name: bytes, path: Path) -> h5py.h5g.GroupI
     return child
 
 
-def _describe(group: h5py.h5g.GroupID, name: bytes, names: list[bytes]) -> ArrayInfo | None:
-    if name not in names:
-        return None
+def _describe(group: h5py.h5g.GroupID, name: bytes, file_bytes: int) -> ArrayInfo:
     child = h5py.h5o.open(group, name)
     if not isinstance(child, h5py.h5d.DatasetID):
         return ArrayInfo((), None, "is a group, not an array")
-    kind = child.get_type().get_class()
-    plain = kind in (h5py.h5t.FLOAT, h5py.h5t.INTEGER) or (
-        kind == h5py.h5t.STRING and not child.get_type().is_variable_str()
-    )
-    if not plain:
-        return ArrayInfo(child.shape, None, "holds neither numbers nor fixed-length strings")
-    return ArrayInfo(child.shape, child.dtype, storage_problem(child))
+    kind, shape = child.get_type(), child.shape
+    dtype = plain_type(kind)
+    if dtype is not None:
+        offset = plain_offset(child, math.prod(shape) * dtype.itemsize, file_bytes)
+        if offset is not None:
+            return ArrayInfo(shape, dtype, "", offset)
+    number = kind.get_class() in (h5py.h5t.FLOAT, h5py.h5t.INTEGER)
+    if not (number or (kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str())):
+        return ArrayInfo(shape, None, "holds neither numbers nor fixed-length strings")
+    dtype = child.dtype
+    return ArrayInfo(shape, dtype, storage_problem(child, math.prod(shape) * dtype.itemsize))
 
 
 def _features_kind(entries: dict[str, tuple[Entry, ...]]) -> tuple[int | None, bool]:
@@ -212,11 +292,25 @@ def _features_kind(entries: dict[str, tuple[Entry, ...]]) -> tuple[int | None, b
     return width, is_text
 
 
+def _usual_dtype(entries: dict[str, tuple[Entry, ...]]) -> str:
+    kinds = Counter(e.features.dtype for found in entries.values() for e in found if e.features and e.features.dtype)
+    return min((-count, kind.newbyteorder("=").name) for kind, count in kinds.items())[1] if kinds else "float32"
+
+
+class _Kinds(dict[np.dtype[Any] | None, str]):
+    """The names of types, each spelled out once: numpy takes longer for it than HDF5 for the array."""
+
+    def __missing__(self, dtype: np.dtype[Any] | None) -> str:
+        self[dtype] = str(dtype)
+        return self[dtype]
+
+
 def _structure_hash(entries: dict[str, tuple[Entry, ...]]) -> str:
     digest = hashlib.sha256()
+    kinds = _Kinds()
     for base, found in entries.items():
         for entry in found:
-            arrays = [(a.shape, str(a.dtype)) if a else None for a in (entry.features, entry.intervals)]
+            arrays = [(a.shape, kinds[a.dtype]) if a else None for a in (entry.features, entry.intervals)]
             digest.update(repr((base, entry.path, arrays)).encode())
     return digest.hexdigest()
 
@@ -232,7 +326,7 @@ def _read_metadata(root: h5py.Group, path: Path) -> dict[str, str]:
     for name in hard_links(group, path):
         child = h5py.h5o.open(group, name)
         if isinstance(child, h5py.h5d.DatasetID) and child.get_type().get_class() == h5py.h5t.STRING:
-            if int(np.prod(child.shape, dtype=object)) != 1 or storage_problem(child):
+            if math.prod(child.shape) != 1 or storage_problem(child, child.dtype.itemsize):
                 continue
             value = np.asarray(h5py.Dataset(child)[()]).reshape(-1)[0]
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

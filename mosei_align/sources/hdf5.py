@@ -15,6 +15,12 @@ from mosei_schemas.errors import InputError
 _DEFLATE_LIMIT: Final = 1100
 """No lossless filter of HDF5 that is in use packs more than about 1032 : 1."""
 _SMALL: Final = 1 << 20
+_PLAIN: Final = (
+    (h5py.h5t.IEEE_F32LE, np.dtype("<f4")),
+    (h5py.h5t.IEEE_F64LE, np.dtype("<f8")),
+    (h5py.h5t.IEEE_F32BE, np.dtype(">f4")),
+    (h5py.h5t.IEEE_F64BE, np.dtype(">f8")),
+)
 
 
 @contextmanager
@@ -65,6 +71,13 @@ def hard_links(group: h5py.h5g.GroupID, path: Path) -> list[bytes]:
     return names
 
 
+def holds_just(group: h5py.h5g.GroupID, names: tuple[bytes, ...]) -> bool:
+    """Whether a group has these members, as hard links, and no others; much cheaper to ask than `hard_links`."""
+    return group.get_num_objs() == len(names) and all(
+        group.links.exists(name) and group.links.get_info(name).type == h5py.h5l.TYPE_HARD for name in names
+    )
+
+
 def checked_id(raw: bytes, path: Path) -> str:
     """An id as text; raises InputError where it looks like a path that climbs or holds control characters."""
     text = raw.decode("utf-8", "backslashreplace")
@@ -79,15 +92,27 @@ def checked_id(raw: bytes, path: Path) -> str:
     return text
 
 
-def storage_problem(dataset: h5py.h5d.DatasetID) -> str:
+def storage_problem(dataset: h5py.h5d.DatasetID, bytes_claimed: int) -> str:
     """Why a dataset must not be read: it is elsewhere, or claims more than its bytes can hold; empty where it may."""
     properties = dataset.get_create_plist()
     if properties.get_layout() == h5py.h5d.VIRTUAL:
         return "is a virtual dataset, which is refused"
     if properties.get_external_count():
         return "keeps its values in another file, which is refused"
-    bytes_claimed = int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
     bytes_stored = dataset.get_storage_size()
     if bytes_claimed > bytes_stored * _DEFLATE_LIMIT + (_SMALL if bytes_stored else 0):
         return f"claims {bytes_claimed} bytes, but the file stores {bytes_stored}"
     return ""
+
+
+def plain_type(kind: h5py.h5t.TypeID) -> np.dtype[Any] | None:
+    """The numpy type whose bytes in memory are those in the file; None for all but the usual floats."""
+    if kind.get_class() != h5py.h5t.FLOAT:
+        return None
+    return next((dtype for stored, dtype in _PLAIN if kind.equal(stored)), None)
+
+
+def plain_offset(dataset: h5py.h5d.DatasetID, bytes_claimed: int, file_bytes: int) -> int | None:
+    """Where the values lie in the file, in one piece and as they are in memory; None where HDF5 must be asked."""
+    offset: int | None = dataset.get_offset()
+    return None if offset is None or offset + bytes_claimed > file_bytes else offset

@@ -61,14 +61,15 @@ def _read_entry(
         return np.empty((0, 2)), np.empty((0, width), np.float32), True
     if state is State.OK:
         with contextlib.suppress(OSError):
-            times = file.read(entry.path, b"intervals", np.float64)
-            return times, file.read(entry.path, b"features", np.float32), True
+            times, values = file.read_rows(entry, "intervals"), file.read_rows(entry, "features")
+            with np.errstate(over="ignore"):
+                return times.astype(np.float64), values.astype(np.float32), True
     count = _claimed_rows(entry)
     times = np.full((count, 2), np.nan)
     intervals = entry.intervals
     if intervals and not intervals.problem and intervals.shape == (count, 2) and count:
         with contextlib.suppress(OSError):
-            times = file.read(entry.path, b"intervals", np.float64)
+            times = file.read_rows(entry, "intervals").astype(np.float64)
     return times, np.zeros((count, width), np.float32), False
 
 

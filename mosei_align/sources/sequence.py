@@ -1,16 +1,21 @@
 """One modality of one video, cleaned: rows in time order, every interval usable, every repair counted.
 
+Times are read first (`open_stream`), features only where somebody needs them (`Stream.read`): two thirds of a corpus
+lie outside every labelled segment.
+
 Legend: N = rows, D = width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from mosei_align.intervals import Indices, Spans
 from mosei_align.sources.csd import CsdFile, CsdIndex, Entry
 from mosei_schemas.names import State
 
@@ -19,16 +24,17 @@ Seconds = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class VideoSequence:
-    """One modality of one video.
+    """One modality of one video, or the rows of it that were asked for.
 
     Attributes:
         state: OK, or why there is nothing to align.
         detail: for people: what is wrong, empty where nothing is.
         start_s, end_s: (N,) float64, sorted by start; start <= end, all finite.
         features: (N, D) float32, or (N,) bytes for words.
-        rows_read: rows in the file.
-        rows_dropped: rows with a NaN, infinite or inverted interval.
+        rows: rows in the file.
+        rows_dropped: of these, rows with a NaN, infinite or inverted interval.
         was_unsorted: the rows were not in order of start.
+        numbers: (N,) the number of each row among all usable rows in order of time; None where all of them are here.
     """
 
     state: State
@@ -36,24 +42,126 @@ class VideoSequence:
     end_s: Seconds
     features: npt.NDArray[Any]
     detail: str = ""
-    rows_read: int = 0
+    rows: int = 0
     rows_dropped: int = 0
     was_unsorted: bool = False
+    numbers: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.start_s)
 
+    def read(self, spans: Spans | None = None) -> VideoSequence:
+        """Itself, whatever the spans: it is read already (see `Readable`)."""
+        del spans
+        return self
+
+    def places(self, numbers: Indices) -> Indices:
+        """Where the rows with these `numbers` stand; all of them must be here."""
+        return numbers if self.numbers is None else np.searchsorted(self.numbers, numbers)
+
     def tokens(self) -> list[str]:
         """The words of a word sequence, as text."""
-        return [token.decode("utf-8", "replace") for token in self.features.tolist()] if len(self) else []
+        return decoded(self.features) if len(self) else []
+
+
+class Readable(Protocol):
+    """A modality of a video whose times are known and whose features can be had: a `Stream` or a `VideoSequence`."""
+
+    @property
+    def state(self) -> State:
+        """OK, or why there is nothing to align."""
+
+    @property
+    def start_s(self) -> Seconds:
+        """(N,) sorted."""
+
+    @property
+    def end_s(self) -> Seconds:
+        """(N,)."""
+
+    def read(self, spans: Spans | None = None) -> VideoSequence:
+        """The rows that touch a span (None: all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One modality of one video with its times read and its features not yet.
+
+    Attributes:
+        state, detail, start_s, end_s, rows, rows_dropped, was_unsorted: as in `VideoSequence`.
+        width: D.
+        order: (N,) for each row its number in the file, the entries of the video one after the other.
+        entries: the usable entries, in order.
+    """
+
+    state: State
+    detail: str
+    width: int
+    start_s: Seconds
+    end_s: Seconds
+    rows: int
+    rows_dropped: int
+    was_unsorted: bool
+    order: Indices
+    entries: tuple[Entry, ...]
+    file: CsdFile | None
+
+    def read(self, spans: Spans | None = None) -> VideoSequence:
+        """Read features: of the rows that touch a span, or of all.
+
+        Values that HDF5 cannot read are an answer (`State.BAD_ARRAY`), not an error.
+        """
+        if self.state is not State.OK:
+            return unusable(self.state, self.width, self.detail, self.rows, self.rows_dropped)
+        numbers = None if spans is None else np.flatnonzero(spans.touch(self.start_s, self.end_s))
+        order = self.order if numbers is None else self.order[numbers]
+        try:
+            features = self._features(order)
+        except OSError as error:
+            return unusable(State.BAD_ARRAY, self.width, f"HDF5 cannot read it ({error})")
+        start_s, end_s = (self.start_s, self.end_s) if numbers is None else (self.start_s[numbers], self.end_s[numbers])
+        return VideoSequence(
+            State.OK,
+            start_s,
+            end_s,
+            features,
+            rows=self.rows,
+            rows_dropped=self.rows_dropped,
+            was_unsorted=self.was_unsorted,
+            numbers=numbers,
+        )
+
+    def _features(self, order: Indices) -> npt.NDArray[Any]:
+        """The rows with these numbers, each read once and in the order of the file, then put in order of time."""
+        assert self.file is not None
+        in_file = np.sort(order)
+        blocks, first = [], 0
+        for entry in self.entries:
+            assert entry.features is not None
+            count = entry.features.shape[0]
+            mine = in_file[np.searchsorted(in_file, first) : np.searchsorted(in_file, first + count)] - first
+            blocks.append(self.file.read_rows(entry, "features", _runs(mine)))
+            first += count
+        values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        if values.dtype.kind == "S":
+            values = values[:, 0]
+        else:
+            values = _single(values)
+        return values if (order == in_file).all() else values[np.searchsorted(in_file, order)]
+
+
+def decoded(tokens: npt.NDArray[np.bytes_]) -> list[str]:
+    """Words of a word sequence as text."""
+    return [token.decode("utf-8", "replace") for token in tokens.tolist()]
 
 
 _NO_TIMES: Final[Seconds] = np.empty(0, np.float64)
+_NO_ROWS: Final[Indices] = np.empty(0, np.int64)
 
 
-def unusable(state: State, width: int, detail: str = "", rows_read: int = 0, rows_dropped: int = 0) -> VideoSequence:
+def unusable(state: State, width: int, detail: str = "", rows: int = 0, rows_dropped: int = 0) -> VideoSequence:
     """A sequence with nothing in it, and why."""
-    return VideoSequence(state, _NO_TIMES, _NO_TIMES, np.empty((0, width), np.float32), detail, rows_read, rows_dropped)
+    return VideoSequence(state, _NO_TIMES, _NO_TIMES, np.empty((0, width), np.float32), detail, rows, rows_dropped)
 
 
 def problem_of(entry: Entry, width: int | None, is_text: bool) -> tuple[State, str]:
@@ -79,59 +187,87 @@ def problem_of(entry: Entry, width: int | None, is_text: bool) -> tuple[State, s
     return State.OK, ""
 
 
-def read_sequence(file: CsdFile, index: CsdIndex, video_id: str) -> VideoSequence:
-    """Read one modality of one video; all its entries (`id`, `id[k]`) together.
+def open_stream(file: CsdFile, index: CsdIndex, video_id: str) -> Stream:
+    """Read the times of one modality of one video; all its entries (`id`, `id[k]`) together.
 
     Trouble with one video is an answer (see `State`), not an error: the other videos go on.
     """
     width = index.columns
     entries = index.entries.get(video_id, ())
     if not entries:
-        return unusable(State.ID_MISSING, width, "the video is not in the file")
+        return _closed(State.ID_MISSING, width, "the video is not in the file")
     usable = []
     for entry in entries:
         state, detail = problem_of(entry, index.width, index.is_text)
         if state is State.EMPTY:
             continue
         if state is not State.OK:
-            return unusable(state, width, detail)
+            return _closed(state, width, detail)
         usable.append(entry)
     if not usable:
-        return unusable(State.EMPTY, width, "no rows")
+        return _closed(State.EMPTY, width, "no rows")
     try:
-        intervals = [file.read(e.path, b"intervals", np.float64) for e in usable]
-        features = [file.read(e.path, b"features", "S" if index.is_text else np.float32) for e in usable]
+        intervals = np.concatenate([file.read_rows(e, "intervals") for e in usable], dtype=np.float64)
     except OSError as error:
-        return unusable(State.BAD_ARRAY, width, f"HDF5 cannot read it ({error})")
-    return _cleaned(_joined(intervals), _joined(features), width)
+        return _closed(State.BAD_ARRAY, width, f"HDF5 cannot read it ({error})")
+    return _in_order(intervals, width, tuple(usable), file)
 
 
-def _joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+def read_sequence(file: CsdFile, index: CsdIndex, video_id: str) -> VideoSequence:
+    """Read one modality of one video whole."""
+    return open_stream(file, index, video_id).read()
 
 
-def _cleaned(intervals: Seconds, features: npt.NDArray[Any], width: int) -> VideoSequence:
+def read_first_rows(file: CsdFile, index: CsdIndex, video_id: str, count: int) -> VideoSequence:
+    """The first rows of the video's own entry as they stand in the file, whatever their times (policy paper).
+
+    Times may be NaN, inverted or out of order: nobody asks them.
+    """
+    entries = [e for e in index.entries.get(video_id, ()) if e.path == video_id.encode()]
+    if not entries:
+        return unusable(State.ID_MISSING, index.columns, "the video is not in the file")
+    state, detail = problem_of(entries[0], index.width, index.is_text)
+    if state is not State.OK:
+        return unusable(state, index.columns, detail)
+    assert entries[0].features is not None
+    rows = entries[0].features.shape[0]
+    runs = [(0, min(count, rows))]
+    try:
+        times = file.read_rows(entries[0], "intervals", runs).astype(np.float64)
+        features = _single(file.read_rows(entries[0], "features", runs))
+    except OSError as error:
+        return unusable(State.BAD_ARRAY, index.columns, f"HDF5 cannot read it ({error})")
+    return VideoSequence(State.OK, times[:, 0], times[:, 1], features, rows=rows)
+
+
+def _single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False)
+
+
+def _closed(state: State, width: int, detail: str, rows: int = 0, rows_dropped: int = 0) -> Stream:
+    return Stream(state, detail, width, _NO_TIMES, _NO_TIMES, rows, rows_dropped, False, _NO_ROWS, (), None)
+
+
+def _in_order(intervals: Seconds, width: int, entries: tuple[Entry, ...], file: CsdFile) -> Stream:
     start_s, end_s = intervals[:, 0], intervals[:, 1]
-    rows_read = len(start_s)
+    rows = len(start_s)
     with np.errstate(invalid="ignore"):
         good = np.isfinite(start_s) & np.isfinite(end_s) & (end_s >= start_s)
-    dropped = rows_read - int(good.sum())
-    if dropped == rows_read:
-        return unusable(State.EMPTY, width, "no row has a usable interval", rows_read, dropped)
-    if dropped:
-        start_s, end_s, features = start_s[good], end_s[good], features[good]
-    was_unsorted = bool((np.diff(start_s) < 0).any())
+    order = np.flatnonzero(good)
+    dropped = rows - len(order)
+    if dropped == rows:
+        return _closed(State.EMPTY, width, "no row has a usable interval", rows, dropped)
+    was_unsorted = bool((np.diff(start_s[order]) < 0).any())
     if was_unsorted:
-        order = np.argsort(start_s, kind="stable")
-        start_s, end_s, features = start_s[order], end_s[order], features[order]
-    if features.dtype.kind == "S":
-        features = features[:, 0]
-    return VideoSequence(
-        State.OK,
-        np.ascontiguousarray(start_s),
-        np.ascontiguousarray(end_s),
-        features,
-        rows_read=rows_read,
-        rows_dropped=dropped,
-        was_unsorted=was_unsorted,
-    )
+        order = order[np.argsort(start_s[order], kind="stable")]
+    return Stream(State.OK, "", width, start_s[order], end_s[order], rows, dropped, was_unsorted, order, entries, file)
+
+
+def _runs(rows: Indices) -> Sequence[tuple[int, int]]:
+    """Ascending row numbers as runs (first, last + 1)."""
+    if not len(rows):
+        return ()
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    firsts, lasts = rows[np.append(0, breaks + 1)], rows[np.append(breaks, len(rows) - 1)]
+    return list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))

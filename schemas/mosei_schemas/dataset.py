@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from mosei_schemas.errors import DatasetError
@@ -17,7 +21,9 @@ from mosei_schemas.splits import Normalization, SplitInfo
 from mosei_schemas.version import FORMAT_NAME, FORMAT_VERSION
 
 MANIFEST = "manifest.json"
+BUILD_RUN = "build.json"
 LEDGER = "ledger.parquet"
+LOSSES = "losses.parquet"
 SEGMENTS = "segments"
 SPLITS = "splits"
 ASSIGNMENT = "assignment.parquet"
@@ -25,6 +31,8 @@ NORMALIZATION = "normalization.json"
 SPLIT_INFO = "split.json"
 
 Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
+_REBUILD = "build the dataset again"
 
 
 def is_dataset(path: Path) -> bool:
@@ -107,6 +115,101 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
         yield
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DatasetError("missing or damaged", path=path, remedy=remedy) from error
+
+
+def read_segments(dataset: Path, manifest: Manifest, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Columns of the kept segments, a group of at most 256 rows at a time, in dataset order.
+
+    Both file formats give the same tables; those of an Arrow file are views of the mapped file, not copies.
+
+    Raises:
+        DatasetError: a shard is missing or damaged, or has other columns.
+    """
+    return map_segments(dataset, manifest, columns, lambda _first, table: table)
+
+
+def map_segments(
+    dataset: Path, manifest: Manifest, columns: Sequence[str], work: Callable[[int, pa.Table], Result]
+) -> Iterator[Result]:
+    """`work(number of its first row, table)` of every table of `read_segments`, in dataset order.
+
+    Tables are decoded and worked on by as many threads as Arrow has (`OMP_NUM_THREADS` says how many), a few tables
+    ahead of the reader; neither the tables nor their order depend on it.
+
+    Raises:
+        DatasetError: as `read_segments`.
+    """
+
+    def task(first: int, path: Path, read: Callable[[], pa.Table]) -> Result:
+        with reading(path, _REBUILD):
+            table = read()
+        return work(first, table)
+
+    threads = pa.cpu_count()
+    groups = _groups(dataset, manifest, columns)
+    if threads == 1:
+        yield from (task(*group) for group in groups)
+        return
+    ahead: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for group in groups:
+                ahead.append(pool.submit(task, *group))
+                if len(ahead) > threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _groups(
+    dataset: Path, manifest: Manifest, columns: Sequence[str]
+) -> Iterator[tuple[int, Path, Callable[[], pa.Table]]]:
+    """Number of the first row, file, and how to read it, of every group of rows."""
+    first = 0
+    for shard in manifest.shards:
+        path = dataset / shard.name
+        with reading(path, _REBUILD):
+            found = _mapped_groups(path, columns) if path.suffix == ".arrow" else _parquet_groups(path, columns)
+        rows = sum(count for count, _ in found)
+        if rows != shard.rows:
+            raise DatasetError(f"has {rows} rows, the manifest says {shard.rows}", path=path, remedy=_REBUILD)
+        for count, read in found:
+            yield first, path, read
+            first += count
+
+
+def _parquet_groups(path: Path, columns: Sequence[str]) -> list[tuple[int, Callable[[], pa.Table]]]:
+    """Rows of each row group, and how to decode it; the file is opened again for that, so threads share nothing."""
+    metadata = pq.read_metadata(path)
+
+    def read(number: int) -> pa.Table:
+        with pq.ParquetFile(path, metadata=metadata, pre_buffer=True) as file:
+            return file.read_row_group(number, columns=list(columns), use_threads=False).select(list(columns))
+
+    return [(metadata.row_group(k).num_rows, partial(read, k)) for k in range(metadata.num_row_groups)]
+
+
+def _mapped_groups(path: Path, columns: Sequence[str]) -> list[tuple[int, Callable[[], pa.Table]]]:
+    """Rows of each record batch, and its views; these keep the map alive when the file is closed."""
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+        batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+        tables = [pa.Table.from_batches([batch]).select(list(columns)) for batch in batches]
+    return [(len(table), partial(_same, table)) for table in tables]
+
+
+def _same(table: pa.Table) -> pa.Table:
+    return table
+
+
+def flat_values(column: pa.ChunkedArray) -> Any:
+    """The innermost values of a (nested) list column without nulls as one flat numpy array, a view where it can be."""
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    while isinstance(array, pa.ListArray | pa.FixedSizeListArray):
+        array = array.flatten()
+    return array.to_numpy(zero_copy_only=False)
 
 
 def to_json(model: BaseModel) -> bytes:

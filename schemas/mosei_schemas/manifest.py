@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mosei_schemas.names import Reason
 from mosei_schemas.version import FORMAT_NAME, FORMAT_VERSION
 
-Policy = Literal["strict", "masked"]
+Policy = Literal["strict", "masked", "mmsdk", "paper"]
 ModalityName = Literal["text", "audio", "video"]
-NonFinite = Literal["frame", "column", "zero"]
+NonFinite = Literal["frame", "column", "zero", "keep"]
+StepKind = Literal["words", "uniform", "frames", "rows"]
+FileFormat = Literal["parquet", "arrow"]
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -31,13 +33,37 @@ class BuildSettings(Strict):
     min_coverage_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """... and at least this share of the segment's steps."""
     nonfinite: NonFinite = "frame"
-    """What a NaN or infinite value costs: its frame, its column's share of the mean, or nothing (zero-fill)."""
-    steps: Literal["words"] = "words"
+    """What a NaN or infinite value costs: its frame, its column's share of the mean, or nothing (zero-fill). `keep`
+    is mmsdk's: it stays, and spoils every mean it is in."""
+    steps: StepKind = "words"
+    """What a step is; `rows` belongs to policy paper."""
+    uniform_bin_s: Annotated[float, Field(gt=0)] | None = None
+    """Width of the bins where `steps` is `uniform`, seconds."""
+    frames_of: ModalityName | None = None
+    """The modality whose frames are the steps where `steps` is `frames`."""
+    first_rows: Annotated[int, Field(ge=1)] | None = None
+    """How many rows of each stream a sample has under policy paper."""
     fallback_bin_s: Annotated[float, Field(gt=0)] = 0.25
-    """Width of the uniform steps that a masked segment without words gets, seconds."""
+    """Width of the uniform steps that a masked segment without words (or frames) gets, seconds."""
     pause_token: str = "sp"
     """The token of a word sequence that marks a pause."""
     videos_per_shard: Annotated[int, Field(ge=1)] = 32
+    file_format: FileFormat = "parquet"
+    """How `segments/` is stored: Parquet (small), or Arrow IPC (uncompressed, memory-mapped)."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if (self.steps == "uniform") != (self.uniform_bin_s is not None):
+            raise ValueError("uniform steps need their width, and only they")
+        if (self.steps == "frames") != (self.frames_of is not None):
+            raise ValueError("steps of frames need a modality, and only they")
+        if not (self.policy == "paper") == (self.steps == "rows") == (self.first_rows is not None):
+            raise ValueError("policy paper takes the first rows of each stream, and only that policy")
+        if (self.policy == "mmsdk") != (self.nonfinite == "keep"):
+            raise ValueError("policy mmsdk keeps NaN and infinities, and only that policy")
+        if self.policy == "mmsdk" and self.steps != "words":
+            raise ValueError("policy mmsdk aligns to words")
+        return self
 
 
 class InputFile(Strict):
@@ -60,14 +86,20 @@ class ModalityInfo(Strict):
     root: str
     videos: dict[str, Count]
     """Labelled videos by `State` (`ok`, `id_missing`, `length_mismatch`, ...)."""
+    dtype: str = "float32"
+    """Type of the values in the input; the dataset stores float32."""
+    rows: Count
+    """Rows of the labelled videos in the input."""
     rows_read: Count
+    """Of these, the rows read: those that a labelled segment or one of its steps touches."""
     rows_dropped_interval: Count
-    """Rows whose interval is NaN, infinite or inverted."""
+    """Rows whose interval is NaN, infinite or inverted, of all rows."""
     videos_sorted: Count
     """Videos whose rows were out of time order and have been sorted."""
     rows_nonfinite: Count
+    """Rows with a NaN or an infinity, of those read."""
     rows_zero: Count
-    """Rows of zeros only (text: pauses; video: no face; audio: counted, not refused)."""
+    """Rows of zeros only, of those read (text: pauses; video: no face; audio: counted, not refused)."""
     nonfinite_by_column: list[Count]
     values_zero_filled: Count
     """Values that `nonfinite = zero` replaced, over all rows read."""
@@ -109,3 +141,19 @@ class Manifest(Strict):
     counts: Counts
     shards: list[Shard]
     ledger: Shard
+    losses: Shard | None = None
+    """mmsdk: every key that each stage lost, in mmsdk's own terms."""
+
+
+class BuildRun(Strict):
+    """`build.json`: facts of the run that made a dataset, which differ from run to run."""
+
+    started: str
+    """UTC, ISO 8601."""
+    seconds: Annotated[float, Field(ge=0)]
+    engine: str
+    """`local`, `dask`, or `merge` of runs with `--shard`."""
+    workers: Count
+    shards_resumed: Count
+    """Shards that an interrupted run had finished."""
+    versions: dict[str, str]

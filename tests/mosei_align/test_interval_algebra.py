@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosei_align.alignment.intervals import SortedIntervals, owned_words, uniform_bins
+from mosei_align.intervals import SortedIntervals, owned_words, uniform_bins
 
 Span = tuple[float, float]
 

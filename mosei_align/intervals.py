@@ -50,6 +50,35 @@ class SortedIntervals:
         return rows[self.end_s[rows] > start_s] if self.nested else rows
 
 
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Stretches of time, disjoint and in order: what of a video is needed.
+
+    Attributes:
+        start_s, end_s: (M,) each stretch, of positive length.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+
+    @classmethod
+    def covering(cls, start_s: Seconds, end_s: Seconds) -> Spans:
+        """The union of intervals in any order."""
+        order = np.argsort(start_s, kind="stable")
+        starts, reach = start_s[order], np.maximum.accumulate(_widened(start_s, end_s)[order])
+        first = np.flatnonzero(np.concatenate(([True], starts[1:] > reach[:-1]))) if len(starts) else order
+        last = np.append(first[1:] - 1, len(starts) - 1) if len(starts) else order
+        return cls(starts[first], reach[last])
+
+    def touch(self, start_s: Seconds, end_s: Seconds) -> npt.NDArray[np.bool_]:
+        """(N,) which intervals overlap a stretch. Only the last stretch that begins before an interval ends can."""
+        last = np.searchsorted(self.start_s, _widened(start_s, end_s), side="left") - 1
+        if not len(self.start_s):
+            return np.zeros(len(start_s), np.bool_)
+        touched: npt.NDArray[np.bool_] = (last >= 0) & (start_s < self.end_s[last])
+        return touched
+
+
 def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segment_end_s: float) -> Indices:
     """The words that a segment owns: those whose midpoint lies in it; if there is none, the one it overlaps most.
 

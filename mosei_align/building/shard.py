@@ -1,0 +1,100 @@
+"""Making one shard: read its videos one at a time, align them, write the shard; runs in a worker."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from mosei_align.alignment.paper import first_rows_of_video
+from mosei_align.alignment.video import AlignedVideo, LedgerRow, MmsdkLoss, Segment, align_video
+from mosei_align.building.pieces import Piece, new_piece, publish_piece
+from mosei_align.building.plan import ShardTask
+from mosei_align.dataset.shards import ledger_table, losses_table, segments_table, write_table
+from mosei_align.dataset.tally import ModalityTally
+from mosei_align.sources.csd import CsdFile
+from mosei_align.sources.labels import read_labels
+from mosei_align.sources.sequence import open_stream, read_sequence
+from mosei_schemas.dataset import LEDGER, LOSSES
+from mosei_schemas.manifest import Shard
+
+
+def make_shard(task: ShardTask) -> Piece:
+    """Make one shard and publish it among the task's pieces.
+
+    Returns:
+        Its record, as on disk.
+
+    Raises:
+        MoseiError: see the message; nothing of the shard is left.
+    """
+    ledger: list[LedgerRow] = []
+    segments: list[Segment] = []
+    losses: list[MmsdkLoss] = []
+    tallies = {name: ModalityTally.empty(index.columns) for name, index in task.modalities.items()}
+    videos_kept = 0
+    with _Files(task) as files:
+        for video in task.videos:
+            aligned = files.align(video)
+            ledger += aligned.ledger
+            segments += aligned.segments
+            losses += aligned.losses
+            videos_kept += bool(aligned.segments)
+            for name, tally in tallies.items():
+                tally.add_video(aligned, name)
+    staging = new_piece(task.pieces, task.number)
+    try:
+        piece = Piece(
+            number=task.number,
+            plan_sha256=task.plan_sha256,
+            videos=len(task.videos),
+            videos_kept=videos_kept,
+            segments=_write_segments(task, segments, staging) if segments else None,
+            ledger=write_table(ledger_table(ledger), staging, LEDGER),
+            losses=write_table(losses_table(losses), staging, LOSSES) if task.settings.policy == "mmsdk" else None,
+            tallies={name: tally.record() for name, tally in tallies.items()},
+        )
+        publish_piece(staging, task.pieces, piece)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return piece
+
+
+def _write_segments(task: ShardTask, segments: list[Segment], staging: Path) -> Shard:
+    dims = {name: index.columns for name, index in task.modalities.items()}
+    mmsdk = task.settings.policy == "mmsdk"
+    table = segments_table(segments, dims, task.label_columns, task.speakers, mmsdk=mmsdk)
+    return write_table(table, staging, f"segments.{task.settings.file_format}")
+
+
+class _Files:
+    """The open files of a shard, and what the policy makes of a video in them."""
+
+    def __init__(self, task: ShardTask) -> None:
+        self._task = task
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        task, enter = self._task, self._stack.enter_context
+        try:
+            self._labels = enter(CsdFile(task.labels.path))
+            self._modalities = {name: enter(CsdFile(index.path)) for name, index in task.modalities.items()}
+            self._words = enter(CsdFile(task.words.path)) if task.words else None
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def align(self, video: str) -> AlignedVideo:
+        """Align one video by the rule of the policy."""
+        task = self._task
+        labels = read_labels(self._labels, task.labels, video)
+        if task.settings.policy == "paper":
+            return first_rows_of_video(video, labels, self._modalities, task.modalities, task.settings)
+        streams = {name: open_stream(self._modalities[name], index, video) for name, index in task.modalities.items()}
+        words = read_sequence(self._words, task.words, video) if self._words and task.words else None
+        return align_video(video, labels, streams, words, task.settings)
