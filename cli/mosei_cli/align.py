@@ -182,7 +182,8 @@ def build(
         ),
     ] = None,
     file_format: Annotated[
-        str, typer.Option("--format", help="parquet (small), or arrow (memory-mapped, for datasets larger than memory).")
+        str,
+        typer.Option("--format", help="parquet (small), or arrow (memory-mapped, for datasets larger than memory)."),
     ] = "parquet",
     jobs: Annotated[
         int | None,
@@ -318,6 +319,57 @@ def split(
         overwrite=overwrite,
     )
     show.split(dataset, result)
+
+
+@app.command(
+    epilog="Examples:\n\nmosei-align report parquet/\n\nmosei-align report parquet/ --out report.html --max-steps 100"
+)
+def report(
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory.")] = Path("parquet"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The page to write. Default: beside the dataset, parquet/ -> parquet-report.html."),
+    ] = None,
+    max_steps: Annotated[int, typer.Option("--max-steps", help="The length limit whose cost is told.", min=1)] = 50,
+    overwrite: Overwrite = False,
+) -> None:
+    """Tell the account of a dataset in one HTML page and in short here; exit code 1 if it contradicts itself."""
+    from mosei_align.reports.write import write_report
+    from mosei_cli import show_report
+
+    path, facts = write_report(dataset, out, max_steps=max_steps, overwrite=overwrite)
+    show_report.report(path, facts)
+    if facts.problems:
+        raise typer.Exit(console.EXIT_ERROR)
+
+
+# No short options here, and unknown ones are left alone: a video id may begin with a dash.
+@app.command(
+    epilog="Examples:\n\nmosei-align inspect parquet/ '25522[0]' --split speaker-disjoint\n\n"
+    "mosei-align inspect parquet/ 25522",
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
+def inspect(
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory.", show_default=False)],
+    segment: Annotated[
+        str, typer.Argument(help="Id of a segment, e.g. 'v[3]', or of a video, for a list.", show_default=False)
+    ],
+    steps: Annotated[int, typer.Option("--steps", help="How many steps to show.", min=0)] = 20,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Show the vectors as this split normalises them, too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every step, instead of tables.")] = False,
+) -> None:
+    """Show one labelled segment: its fate, labels, parts, and every modality step by step."""
+    from mosei_align.reports.inspect import inspect as look_at
+    from mosei_align.reports.look import to_json
+    from mosei_cli import show_report
+
+    look = look_at(dataset, segment, split=split)
+    if as_json:
+        typer.echo(to_json(look))
+    else:
+        show_report.look(look, steps)
 
 
 def main() -> None:
