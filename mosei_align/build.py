@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from mosei_align.building.workdir import (
     read_plan,
     write_plan,
 )
+from mosei_align.compat_mmsdk import as_folder
 from mosei_align.engines.local import Engine, available_cores, local_engine
 from mosei_align.sources.corpus import open_corpus
 from mosei_align.sources.csd import CsdIndex
@@ -63,7 +64,7 @@ class PartResult:
 
 
 def build(
-    folder: Path,
+    source: Path | object,
     out: Path,
     settings: BuildSettings,
     *,
@@ -75,13 +76,14 @@ def build(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Align a folder of `.csd` files into a dataset directory.
+    """Align `.csd` files into a dataset directory.
 
     Nothing appears at `out` until everything is written. The dataset's bytes depend on the inputs and on `settings`,
     not on `jobs` or `engine`. If the build is interrupted, finished shards are kept beside `out` for `resume`.
 
     Args:
-        folder: the `.csd` files.
+        source: a folder of `.csd` files, or what mmsdk holds in memory: an `mmdataset`, a `computational_sequence`, or
+            several of those.
         out: the dataset directory to make.
         settings: policy, coverage, cleaning.
         sources: which root fills which role; None for the official names.
@@ -101,7 +103,13 @@ def build(
     jobs = jobs or available_cores()
     kind = "local" if engine is None else "dask"
     own_jobs = jobs if engine is None else 1
-    with claimed(work, "alone"), _kept_only_if_interrupted(work), local_engine(own_jobs) as here:
+    with (
+        nullcontext(source) if isinstance(source, Path) else as_folder(source) as folder,
+        claimed(work, "alone"),
+        _kept_only_if_interrupted(work),
+        local_engine(own_jobs) as here,
+    ):
+        check_target(out, overwrite=overwrite)  # Again: another build may have ended since.
         _check_leftover(work, resume=resume, overwrite=overwrite)
         corpus = open_corpus(folder, sources or SourceSettings(), here)
         plan, speakers = make_plan(corpus, settings, speakers_file)
@@ -130,7 +138,8 @@ def build_part(
     Runs may share the folder `OUT.parts` and be at work at the same time. A run that is repeated goes on where it was.
 
     Args:
-        folder, settings, sources, speakers_file, jobs, progress: as in `build`.
+        folder: the `.csd` files.
+        settings, sources, speakers_file, jobs, progress: as in `build`.
         out: the dataset directory that `merge` will make.
         part: (I, N) with 1 <= I <= N: this run makes the shards I - 1, I - 1 + N, ...
 
@@ -169,7 +178,7 @@ def merge(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> 
     """
     began = datetime.now(UTC)
     check_target(out, overwrite=overwrite)
-    folders = list(parts) or [parts_folder(out)]
+    folders = list({folder.resolve(): folder for folder in parts}.values()) or [parts_folder(out)]
     plan = _common_plan(folders)
     with ExitStack() as locks:
         for folder in folders:
@@ -177,8 +186,8 @@ def merge(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> 
         pieces = _gather(folders, plan)
         facts = partial(run_facts, began, "merge", 1, 0)
         done = assemble(out, plan, pieces, facts)
-    if not parts:
-        discard(folders[0])
+        if not parts:
+            discard(folders[0])
     return BuildResult(out, done.manifest, done.run, (), done.splits_removed)
 
 
@@ -211,8 +220,8 @@ def _run(
 
 def _prepare(work: Path, plan: Plan, mine: Sequence[int], *, resume: bool) -> dict[int, Piece]:
     """Make a work folder ready for this plan; returns the finished shards among `mine` that can be kept."""
-    there = read_plan(work)
-    if there is None or not resume:
+    there = read_plan(work) if resume else None
+    if there is None:
         write_plan(work, plan)
     elif there != plan:
         raise ConfigError(

@@ -16,7 +16,6 @@ from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import MODALITIES
 from mosei_schemas.splits import Protocol
 
-
 PAPER_ROWS: Final = 50
 NARROWEST_BIN_S: Final = 0.001
 _FLAGS: Final = {"file_format": "format"}
@@ -44,10 +43,12 @@ def build_settings(
     for flag, value in fixed.items():
         if value is not None:
             raise ConfigError(
-                f"means nothing to policy {policy}", ident=flag, remedy=f"that policy has a rule of its own; omit {flag}"
+                f"means nothing to policy {policy}",
+                ident=flag,
+                remedy=f"that policy has a rule of its own; omit {flag}",
             )
     options: dict[str, object] = {"policy": policy, "file_format": file_format}
-    options |= parse_coverage(min_coverage or "1")
+    options |= parse_coverage("1" if min_coverage is None else min_coverage)
     options |= {} if steps is None else parse_steps(steps)
     options |= _POLICY_DEFAULTS.get(policy, {})
     options |= {} if nonfinite is None else {"nonfinite": nonfinite}
@@ -81,8 +82,7 @@ def parse_steps(text: str) -> dict[str, object]:
     raise ConfigError(
         f"{text!r} is not possible",
         ident="--steps",
-        remedy=f"give words, uniform:SECONDS (at least {NARROWEST_BIN_S}) or frames:MODALITY "
-        f"({', '.join(MODALITIES)})",
+        remedy=f"give words, uniform:SECONDS (at least {NARROWEST_BIN_S}) or frames:MODALITY ({', '.join(MODALITIES)})",
     )
 
 
@@ -93,7 +93,7 @@ def parse_part(text: str) -> tuple[int, int]:
         ConfigError: it is not that, or not 1 <= I <= N.
     """
     first, slash, last = text.partition("/")
-    if slash and first.isascii() and last.isascii() and first.isdigit() and last.isdigit():
+    if slash and all(number.isascii() and number.isdigit() and len(number) < 10 for number in (first, last)):
         number, parts = int(first), int(last)
         if 1 <= number <= parts:
             return number, parts

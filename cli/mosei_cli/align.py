@@ -58,7 +58,7 @@ def sample(
     scale: Annotated[
         str | None,
         typer.Option(
-            "--scale", help="A known size instead: mosei (3,837 videos, 23,500 segments, 17 GB).", show_default=False
+            "--scale", help="A known size instead: mosei (3,837 videos, 23,000 segments, 17 GB).", show_default=False
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.", min=0)] = 0,
@@ -370,6 +370,25 @@ def inspect(
         typer.echo(to_json(look))
     else:
         show_report.look(look, steps)
+
+
+@app.command(epilog="Example: mosei-align compare mmsdk-parquet/ deployed/")
+def compare(
+    dataset: Annotated[Path, typer.Argument(help="Dataset directory of --policy mmsdk.", show_default=False)],
+    deployed: Annotated[
+        Path, typer.Argument(help="Folder of .csd files that mmsdk deployed after aligning.", show_default=False)
+    ],
+) -> None:
+    """Compare a dataset of policy mmsdk with mmsdk's own aligned files, byte for byte; exit code 1 where they differ."""
+    from mosei_align.compat_mmsdk import compare as differences
+    from mosei_align.compat_mmsdk import read_dataset, read_deployed
+    from mosei_cli import show
+
+    ours = read_dataset(dataset)
+    found = differences(ours, read_deployed(deployed))
+    show.differences(ours, found)
+    if found:
+        raise typer.Exit(console.EXIT_ERROR)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from mosei_cli.console import out, share, size
 
 if TYPE_CHECKING:
     from mosei_align.build import BuildResult, PartResult
+    from mosei_align.compat_mmsdk import Difference, Sequences
     from mosei_align.embed import EmbedResult
     from mosei_align.split import SplitResult
     from mosei_align.synthetic.corpus import CorpusSummary
@@ -144,6 +145,17 @@ def build(result: BuildResult) -> None:
         out.print("[yellow]Nothing was kept; the ledger has the reason of every segment[/]")
     else:
         out.print(f"Next: mosei-align split {escape(str(result.out))} --speaker-disjoint")
+
+
+def differences(ours: Sequences, found: list[Difference]) -> None:
+    """The result of `compare`."""
+    if not found:
+        counts = ", ".join(f"{escape(name)} {len(entries):,}" for name, entries in ours.items())
+        out.print(f"[green]Equal in every byte[/]: keys, order, types, shapes, features and intervals ({counts} keys)")
+        return
+    for difference in found[:20]:
+        out.print(escape(str(difference)))
+    out.print(f"[red]{_many(len(found), 'difference')}[/]{' (the first 20 are shown)' if len(found) > 20 else ''}")
 
 
 def part(result: PartResult) -> None:

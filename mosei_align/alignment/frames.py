@@ -166,7 +166,7 @@ def _means_in_block(frames: Frames, first: Indices, last: Indices) -> tuple[Feat
     values[~finite] = 0
     counts = np.add.reduceat(finite, bounds, axis=0, dtype=np.int64)[::2]
     sums = np.add.reduceat(values, bounds, axis=0)[::2]
-    complete: Bools = (counts > 0).all(axis=1)
+    complete = np.logical_and.reduce(counts > 0, axis=1)
     means = np.where(complete[:, None], sums / np.maximum(counts, 1), 0)
     return means.astype(np.float32), complete
 

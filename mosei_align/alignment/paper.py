@@ -29,7 +29,7 @@ def first_rows_of_video(
     indexes: Mapping[str, CsdIndex],
     settings: BuildSettings,
 ) -> AlignedVideo:
-    """The video's one sample; every other label row is dropped as `not_first_row`.
+    """The video's one sample; every other label row is dropped, as `not_first_row` where its label can be used.
 
     The sample is dropped where its label cannot be used or a stream lacks the video. As in the paper, NaN and
     infinities become 0 (`nonfinite = "zero"`) and a row of zeros counts like any other.
@@ -44,17 +44,17 @@ def first_rows_of_video(
         if stream.state is State.OK
     }
     tallies: dict[str, FrameTally] = {name: checked.tally for name, checked in frames.items()}
-    aligned = AlignedVideo([], [], streams, tallies)
+    aligned = AlignedVideo([], [], {name: stream.facts for name, stream in streams.items()}, tallies)
     for row, problem in enumerate(labels.problems):
         place = (video_id, row, float(labels.start_s[row]), float(labels.end_s[row]))
         if row or problem is not None:
             unread = {name: ModalityRow(State.NOT_ALIGNED) for name in streams}
-            reason = Reason.NOT_FIRST_ROW if row else problem
+            reason = Reason.NOT_FIRST_ROW if problem is None else problem
             aligned.ledger.append(LedgerRow(*place, reason, StepSource.NONE, 0, unread))
             continue
         steps = _steps(streams)
         features = {
-            name: _padded(frames[name].features, frames[name].valid, len(steps))
+            name: _padded(frames[name].features, frames[name].valid & ~frames[name].partial, len(steps))
             if name in frames
             else _padded(stream.features, np.zeros(0, np.bool_), len(steps))
             for name, stream in streams.items()

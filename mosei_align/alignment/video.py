@@ -27,7 +27,7 @@ from mosei_align.alignment.policies import decide, modality_state, steps_needed
 from mosei_align.alignment.steps import Steps, Words, find_words, match, segment_steps, step_modality
 from mosei_align.intervals import Indices, Seconds, Spans
 from mosei_align.sources.labels import LabelRows
-from mosei_align.sources.sequence import Readable, VideoSequence
+from mosei_align.sources.sequence import Readable, SequenceFacts, VideoSequence
 from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import Reason, State, StepSource
 
@@ -99,7 +99,7 @@ class AlignedVideo:
 
     ledger: list[LedgerRow]
     segments: list[Segment]
-    sequences: dict[str, VideoSequence]
+    sequences: dict[str, SequenceFacts]
     tallies: dict[str, FrameTally]
     losses: list[MmsdkLoss] = field(default_factory=list)
 
@@ -135,7 +135,8 @@ def align_video(
         for name, sequence in sequences.items()
         if sequence.state is State.OK
     }
-    aligned = AlignedVideo([], [], sequences, {name: checked.tally for name, checked in frames.items()})
+    facts = {name: sequence.facts for name, sequence in sequences.items()}
+    aligned = AlignedVideo([], [], facts, {name: checked.tally for name, checked in frames.items()})
     found = _Aligner(settings, sequences, frames, spoken, steps, starts, ends).all_modalities()
     place_of = {row: k for k, row in enumerate(sound)}
     for row, problem in enumerate(labels.problems):

@@ -54,7 +54,7 @@ def new_piece(pieces: Path, number: int) -> Path:
 
 
 def publish_piece(staging: Path, pieces: Path, piece: Piece) -> None:
-    """Put a shard in its place, flushed to disk. One that another worker has finished meanwhile is the same; it stays.
+    """Put a shard in its place, flushed to disk. The same one, by another worker, stays.
 
     Raises:
         OutputError: the disk refuses.
@@ -67,8 +67,9 @@ def publish_piece(staging: Path, pieces: Path, piece: Piece) -> None:
         try:
             staging.rename(target)
         except OSError:
-            if not (target / RECORD).is_file():
-                raise
+            if _read_piece(target) != piece:
+                shutil.rmtree(target)
+                staging.rename(target)
         flush(pieces)
     except OSError as error:
         raise unwritable(pieces, error) from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from mosei_align.compat_mmsdk import Purge, RecipeFiles
 from mosei_align.sources.corpus import SPEAKERS_FILE, Corpus, read_map
 from mosei_align.sources.csd import CsdIndex
 from mosei_schemas.dataset import to_json
@@ -62,6 +65,8 @@ class ShardTask:
     settings: BuildSettings
     plan_sha256: str
     pieces: Path
+    purge: Purge | None
+    """Policy mmsdk: what the recipe deletes across videos."""
 
     def __str__(self) -> str:
         return f"shard {self.number} ({self.videos[0]} ... {self.videos[-1]})"
@@ -80,7 +85,7 @@ def make_plan(corpus: Corpus, settings: BuildSettings, speakers_file: Path | Non
     """
     check_policy(corpus, settings)
     speakers, speakers_input = _speakers(corpus.folder, speakers_file)
-    videos = len(corpus.labels.entries)
+    videos = videos_of(corpus, settings)
     plan = Plan(
         created_by=f"mosei-align {__version__}",
         settings=settings,
@@ -91,15 +96,20 @@ def make_plan(corpus: Corpus, settings: BuildSettings, speakers_file: Path | Non
         },
         label_columns=list(corpus.label_columns),
         speakers=len({speakers[v] for v in corpus.labels.entries if v in speakers}),
-        videos=videos,
-        shards=-(-videos // settings.videos_per_shard),
+        videos=len(corpus.labels.entries),
+        shards=-(-len(videos) // settings.videos_per_shard),
     )
     return plan, speakers
 
 
 def make_tasks(corpus: Corpus, plan: Plan, speakers: Speakers, pieces: Path) -> list[ShardTask]:
-    """One task a shard, in order; finished shards go to the folder `pieces`."""
-    videos = sorted(corpus.labels.entries)
+    """One task a shard, in order; finished shards go to the folder `pieces`.
+
+    Raises:
+        InputError: policy mmsdk: mmsdk refuses a file, or crashes at it.
+    """
+    purge = _plan_purge(corpus) if plan.settings.policy == "mmsdk" else None
+    videos = videos_of(corpus, plan.settings)
     size, digest = plan.settings.videos_per_shard, plan.sha256
     return [
         ShardTask(
@@ -113,9 +123,27 @@ def make_tasks(corpus: Corpus, plan: Plan, speakers: Speakers, pieces: Path) -> 
             settings=plan.settings,
             plan_sha256=digest,
             pieces=pieces,
+            purge=purge,
         )
         for number, chosen in enumerate(videos[k : k + size] for k in range(0, len(videos), size))
     ]
+
+
+def videos_of(corpus: Corpus, settings: BuildSettings) -> list[str]:
+    """The videos to go through, in order: the labelled ones; for mmsdk all, since it loses words of the others too."""
+    if settings.policy != "mmsdk":
+        return sorted(corpus.labels.entries)
+    return sorted({video for role in ("labels", *MODALITIES) for video in corpus.sequences[role].entries})
+
+
+def recipe_indexes(labels: CsdIndex, modalities: Mapping[Any, CsdIndex]) -> tuple[CsdIndex, ...]:
+    """The sequences of mmsdk's recipe in its order."""
+    return (*(modalities[name] for name in MODALITIES), labels)
+
+
+def _plan_purge(corpus: Corpus) -> Purge:
+    with RecipeFiles(*recipe_indexes(corpus.labels, corpus.modalities)) as files:
+        return files.plan()
 
 
 def check_policy(corpus: Corpus, settings: BuildSettings) -> None:

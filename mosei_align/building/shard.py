@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from mosei_align.alignment.paper import first_rows_of_video
 from mosei_align.alignment.video import AlignedVideo, LedgerRow, MmsdkLoss, Segment, align_video
 from mosei_align.building.pieces import Piece, new_piece, publish_piece
-from mosei_align.building.plan import ShardTask
+from mosei_align.building.plan import ShardTask, recipe_indexes
+from mosei_align.compat_mmsdk import Purge, RecipeFiles
+from mosei_align.compat_mmsdk.segments import recipe_segments
 from mosei_align.dataset.shards import ledger_table, losses_table, segments_table, write_table
 from mosei_align.dataset.tally import ModalityTally
 from mosei_align.sources.csd import CsdFile
-from mosei_align.sources.labels import read_labels
-from mosei_align.sources.sequence import open_stream, read_sequence
+from mosei_align.sources.labels import LabelRows, read_labels
+from mosei_align.sources.sequence import open_stream, read_first_rows, read_sequence
 from mosei_schemas.dataset import LEDGER, LOSSES
 from mosei_schemas.manifest import Shard
+from mosei_schemas.publish import unwritable
 
 
 def make_shard(task: ShardTask) -> Piece:
@@ -43,8 +47,9 @@ def make_shard(task: ShardTask) -> Piece:
             videos_kept += bool(aligned.segments)
             for name, tally in tallies.items():
                 tally.add_video(aligned, name)
-    staging = new_piece(task.pieces, task.number)
+    staging: Path | None = None
     try:
+        staging = new_piece(task.pieces, task.number)
         piece = Piece(
             number=task.number,
             plan_sha256=task.plan_sha256,
@@ -56,8 +61,11 @@ def make_shard(task: ShardTask) -> Piece:
             tallies={name: tally.record() for name, tally in tallies.items()},
         )
         publish_piece(staging, task.pieces, piece)
+    except OSError as error:
+        raise unwritable(task.pieces, error) from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
     return piece
 
 
@@ -81,6 +89,8 @@ class _Files:
             self._labels = enter(CsdFile(task.labels.path))
             self._modalities = {name: enter(CsdFile(index.path)) for name, index in task.modalities.items()}
             self._words = enter(CsdFile(task.words.path)) if task.words else None
+            if task.purge is not None:
+                self._mmsdk = enter(RecipeFiles(*recipe_indexes(task.labels, task.modalities)))
         except BaseException:
             self._stack.close()
             raise
@@ -93,8 +103,24 @@ class _Files:
         """Align one video by the rule of the policy."""
         task = self._task
         labels = read_labels(self._labels, task.labels, video)
+        if task.purge is not None:
+            return self._recipe(video, labels, task.purge)
         if task.settings.policy == "paper":
             return first_rows_of_video(video, labels, self._modalities, task.modalities, task.settings)
         streams = {name: open_stream(self._modalities[name], index, video) for name, index in task.modalities.items()}
         words = read_sequence(self._words, task.words, video) if self._words and task.words else None
         return align_video(video, labels, streams, words, task.settings)
+
+    def _recipe(self, video: str, labels: LabelRows, purge: Purge) -> AlignedVideo:
+        """Align one video as mmsdk does."""
+        task = self._task
+        made = self._mmsdk.video(video, purge)
+        facts, tokens = {}, None
+        for name, index in task.modalities.items():
+            stream = open_stream(self._modalities[name], index, video)
+            read = sum(len(entry.features) for entry in made.unified[index.declared].values())
+            facts[name] = replace(stream.facts, rows_read=read)
+        if self._words and task.words:
+            words = read_first_rows(self._words, task.words, video, None)
+            tokens = words.features[:, 0] if words.rows == facts["text"].rows else None
+        return recipe_segments(made, labels, facts, purge, tokens)

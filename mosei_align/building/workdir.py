@@ -30,6 +30,7 @@ def hidden_workdir(out: Path) -> Path:
 
 def parts_folder(out: Path) -> Path:
     """Where runs with `--shard` keep theirs until `merge`."""
+    out = out if out.name else out.absolute()
     return out.with_name(f"{out.name}.parts")
 
 
@@ -116,6 +117,8 @@ def differences(ours: Plan, theirs: Plan) -> str:
         if mine_by_role.pop(record.role, None) != record:
             found.append(f"another {record.role} file ({record.name})")
     found += [f"no {role} file" for role in mine_by_role]
+    if ours.label_columns != theirs.label_columns:
+        found.append(f"label columns {theirs.label_columns}, not {ours.label_columns}")
     return ", ".join(found) or f"made by {theirs.created_by}, not {ours.created_by}"
 
 

@@ -16,6 +16,7 @@ from mosei_align.compat_mmsdk.recipe import RecipeVideo, words_then_labels
 from mosei_align.compat_mmsdk.recipe_files import RecipeFiles
 from mosei_align.compat_mmsdk.revert import revert
 from mosei_align.compat_mmsdk.sequences import Collapse, Entries, Entry, Loss, Sequences, Stage, StageLoss
+from mosei_align.compat_mmsdk.stored import read_dataset
 from mosei_align.compat_mmsdk.tensors import Tensors, get_tensors
 from mosei_align.compat_mmsdk.unify import hard_unify
 
@@ -40,6 +41,7 @@ __all__ = [
     "hard_unify",
     "impute",
     "plan_purge",
+    "read_dataset",
     "read_deployed",
     "read_sequences",
     "revert",

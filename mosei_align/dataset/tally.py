@@ -56,7 +56,7 @@ class ModalityTally:
         sequence = aligned.sequences[name]
         self.videos[str(sequence.state)] += 1
         self.numbers["rows"] += sequence.rows
-        self.numbers["rows_read"] += len(sequence)
+        self.numbers["rows_read"] += sequence.rows_read
         self.numbers["rows_dropped_interval"] += sequence.rows_dropped
         self.numbers["videos_sorted"] += sequence.was_unsorted
         tally = aligned.tallies.get(name)

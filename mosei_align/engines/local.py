@@ -22,9 +22,7 @@ _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREAD
 class Engine(Protocol):
     """Where tasks run."""
 
-    def __call__(
-        self, work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[int, Result], None]
-    ) -> None:
+    def __call__(self, work: Callable[[Any], Any], tasks: Sequence[Any], done: Callable[[int, Any], None], /) -> None:
         """Run every task and report each result, with the task's number, as soon as it is there.
 
         Args:

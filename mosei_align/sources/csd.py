@@ -184,7 +184,7 @@ class CsdFile:
         done = 0
         if info.offset is not None:
             row_bytes = math.prod(info.shape[1:]) * info.dtype.itemsize
-            raw = memoryview(values.reshape(-1).view(np.uint8))
+            raw = values.reshape(-1).view(np.uint8).data
             for a, b in runs:
                 self._fill(raw[done * row_bytes : (done + b - a) * row_bytes], info.offset + a * row_bytes)
                 done += b - a
@@ -261,6 +261,8 @@ def _describe(group: h5py.h5g.GroupID, name: bytes, file_bytes: int) -> ArrayInf
     if not isinstance(child, h5py.h5d.DatasetID):
         return ArrayInfo((), None, "is a group, not an array")
     kind, shape = child.get_type(), child.shape
+    if shape is None:
+        return ArrayInfo((), None, "holds nothing at all")
     dtype = plain_type(kind)
     if dtype is not None:
         offset = plain_offset(child, math.prod(shape) * dtype.itemsize, file_bytes)
@@ -326,7 +328,7 @@ def _read_metadata(root: h5py.Group, path: Path) -> dict[str, str]:
     for name in hard_links(group, path):
         child = h5py.h5o.open(group, name)
         if isinstance(child, h5py.h5d.DatasetID) and child.get_type().get_class() == h5py.h5t.STRING:
-            if math.prod(child.shape) != 1 or storage_problem(child, child.dtype.itemsize):
+            if child.shape is None or math.prod(child.shape) != 1 or storage_problem(child, child.dtype.itemsize):
                 continue
             value = np.asarray(h5py.Dataset(child)[()]).reshape(-1)[0]
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

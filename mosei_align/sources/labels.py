@@ -36,11 +36,11 @@ class LabelRows:
 
 
 def read_labels(file: CsdFile, index: CsdIndex, video_id: str) -> LabelRows:
-    """Read the label rows of one video; `id`, `id[0]`, ... are numbered through."""
+    """Read the label rows of one video; `id`, `id[0]`, ... are numbered through. A video without labels has none."""
     width = index.columns
-    starts, ends, values = [], [], []
+    starts, ends, values = [np.empty(0)], [np.empty(0)], [np.empty((0, width), np.float32)]
     problems: list[Reason | None] = []
-    for entry in index.entries[video_id]:
+    for entry in index.entries.get(video_id, ()):
         times, rows, readable = _read_entry(file, entry, width, index.is_text)
         starts.append(times[:, 0])
         ends.append(times[:, 1])

@@ -23,6 +23,18 @@ Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceFacts:
+    """What the account keeps of one modality of one video; names as in `VideoSequence`, `rows_read` of its rows."""
+
+    state: State
+    width: int
+    rows: int = 0
+    rows_read: int = 0
+    rows_dropped: int = 0
+    was_unsorted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class VideoSequence:
     """One modality of one video, or the rows of it that were asked for.
 
@@ -49,6 +61,12 @@ class VideoSequence:
 
     def __len__(self) -> int:
         return len(self.start_s)
+
+    @property
+    def facts(self) -> SequenceFacts:
+        """What the account keeps."""
+        width = self.features.shape[1] if self.features.ndim == 2 else 1
+        return SequenceFacts(self.state, width, self.rows, len(self), self.rows_dropped, self.was_unsorted)
 
     def read(self, spans: Spans | None = None) -> VideoSequence:
         """Itself, whatever the spans: it is read already (see `Readable`)."""
@@ -105,6 +123,11 @@ class Stream:
     order: Indices
     entries: tuple[Entry, ...]
     file: CsdFile | None
+
+    @property
+    def facts(self) -> SequenceFacts:
+        """What the account keeps; nothing is read yet."""
+        return SequenceFacts(self.state, self.width, self.rows, 0, self.rows_dropped, self.was_unsorted)
 
     def read(self, spans: Spans | None = None) -> VideoSequence:
         """Read features: of the rows that touch a span, or of all.
@@ -218,8 +241,8 @@ def read_sequence(file: CsdFile, index: CsdIndex, video_id: str) -> VideoSequenc
     return open_stream(file, index, video_id).read()
 
 
-def read_first_rows(file: CsdFile, index: CsdIndex, video_id: str, count: int) -> VideoSequence:
-    """The first rows of the video's own entry as they stand in the file, whatever their times (policy paper).
+def read_first_rows(file: CsdFile, index: CsdIndex, video_id: str, count: int | None) -> VideoSequence:
+    """The first rows (None: all) of the video's own entry as they stand in the file, whatever their times.
 
     Times may be NaN, inverted or out of order: nobody asks them.
     """
@@ -231,10 +254,11 @@ def read_first_rows(file: CsdFile, index: CsdIndex, video_id: str, count: int) -
         return unusable(state, index.columns, detail)
     assert entries[0].features is not None
     rows = entries[0].features.shape[0]
-    runs = [(0, min(count, rows))]
+    runs = [(0, rows if count is None else min(count, rows))]
     try:
         times = file.read_rows(entries[0], "intervals", runs).astype(np.float64)
-        features = _single(file.read_rows(entries[0], "features", runs))
+        features = file.read_rows(entries[0], "features", runs)
+        features = features if index.is_text else _single(features)
     except OSError as error:
         return unusable(State.BAD_ARRAY, index.columns, f"HDF5 cannot read it ({error})")
     return VideoSequence(State.OK, times[:, 0], times[:, 1], features, rows=rows)
