@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -20,6 +22,9 @@ from mosei_schemas.publish import new_file, unwritable
 # HDF5 reads. The official files use them too.
 _LIBVER: Final = ("earliest", "v110")
 
+GZIP_LEVEL: Final = 9
+"""What mmsdk compresses with."""
+
 _UNKNOWN: Final = "unknown"
 _METADATA: Final[Mapping[str, object]] = {
     "computational sequence description": _UNKNOWN,
@@ -33,6 +38,32 @@ _METADATA: Final[Mapping[str, object]] = {
     "dataset bib citation": _UNKNOWN,
 }
 """What mmsdk asks of a file, beside `root name` and `dimension names`, which the writer knows itself."""
+
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A contiguous array whose values come later, from whoever writes them at its offset once the file is closed."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deflated:
+    """An array that is compressed already.
+
+    Attributes:
+        shape, dtype: of the whole array, which must not be empty.
+        chunks: every chunk of the shape that `chunk_shape` tells, with the row and the column of its first value; made
+            by zlib, filled up with zeros at the edges. Asked for one by one as they are written.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    chunks: Iterable[tuple[tuple[int, int], bytes]]
 
 
 class CsdWriter:
@@ -64,7 +95,7 @@ class CsdWriter:
             )
         self._path, self._root = path, root
         self._metadata = {**_METADATA, "root name": root, **(metadata or {})}
-        self._filters = {"compression": "gzip", "compression_opts": 9} if compression else {}
+        self._filters = {"compression": "gzip", "compression_opts": GZIP_LEVEL} if compression else {}
         self._width: int | None = None
         self._stack = ExitStack()
         self._file: h5py.File | None = None
@@ -96,7 +127,9 @@ class CsdWriter:
             return
         self._stack.__exit__(kind, error, trace)
 
-    def add(self, key: str, features: npt.NDArray[Any] | None, intervals: npt.NDArray[np.floating[Any]] | None) -> None:
+    def add(
+        self, key: str, features: Array | Space | Deflated | None, intervals: Array | Space | Deflated | None
+    ) -> tuple[int | None, int | None]:
         """Write one entry.
 
         Args:
@@ -105,6 +138,9 @@ class CsdWriter:
                 `features` array.
             intervals: (n, 2) start and end in seconds; None writes no `intervals` array. Nothing checks that it has
                 as many rows as `features`: test corpora need that defect.
+
+        Returns:
+            The offsets in the file of `features` and `intervals` where they are a `Space`, None where not.
 
         Raises:
             OutputError: the key is empty or was added before, or the disk refuses.
@@ -116,20 +152,30 @@ class CsdWriter:
                 ident=key,
                 remedy="give every entry a name of its own, such as id[0], id[1]",
             )
+        if features is not None and self._width is None:
+            self._width = features.shape[1]
         try:
             group = self._data.create_group(key)
-            if features is not None:
-                self._write_array(group, "features", _as_bytes(features))
-                self._width = features.shape[1] if self._width is None else self._width
-            if intervals is not None:
-                self._write_array(group, "intervals", intervals)
+            return self._write_array(group, "features", features), self._write_array(group, "intervals", intervals)
         except (OSError, RuntimeError) as error:
             raise unwritable(self._path, _as_os_error(error)) from error
 
-    def _write_array(self, group: h5py.Group, name: str, values: npt.NDArray[Any]) -> None:
-        # HDF5 has no chunks for an array without elements.
-        filters = self._filters if values.size else {}
-        group.create_dataset(name, data=values, track_times=False, **filters)
+    def _write_array(self, group: h5py.Group, name: str, values: Array | Space | Deflated | None) -> int | None:
+        if isinstance(values, Space):
+            return _reserve(group, name, values)
+        if isinstance(values, Deflated):
+            self._write_chunks(group, name, values)
+        elif values is not None:
+            # HDF5 has no chunks for an array without elements.
+            filters = self._filters if values.size else {}
+            group.create_dataset(name, data=_as_bytes(values), track_times=False, **filters)
+        return None
+
+    def _write_chunks(self, group: h5py.Group, name: str, values: Deflated) -> None:
+        assert self._filters
+        dataset = group.create_dataset(name, values.shape, values.dtype, track_times=False, **self._filters)
+        for first, data in values.chunks:
+            dataset.id.write_direct_chunk(first, data)
 
     def _write_metadata(self) -> None:
         assert self._file is not None
@@ -138,6 +184,27 @@ class CsdWriter:
         for key, value in sorted({**names, **self._metadata}.items()):
             text = json.dumps(value, ensure_ascii=False)
             group.create_dataset(key, data=[text], dtype=h5py.string_dtype("utf-8"), track_times=False)
+
+
+@lru_cache(maxsize=1024)
+def chunk_shape(shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Rows and columns of the chunks of a compressed array: what h5py, and so mmsdk, chooses for one of this shape."""
+    with h5py.File("chunks", "w", driver="core", backing_store=False) as file:
+        rows, columns = file.create_dataset("x", shape, dtype, chunks=True).chunks
+    return rows, columns
+
+
+def _reserve(group: h5py.Group, name: str, space: Space) -> int | None:
+    """Make a contiguous array without its values; None where it has none."""
+    dataset = group.create_dataset(name, space.shape, space.dtype, track_times=False)
+    if not all(space.shape):
+        return None
+    # HDF5 gives an array its place when the first value is written, and not at once: asked to do it at once, it would
+    # say so in the file.
+    place = h5py.h5s.create_simple(space.shape)
+    place.select_hyperslab((0, 0), (1, 1))
+    dataset.id.write(h5py.h5s.create_simple((1, 1)), place, np.zeros((1, 1), space.dtype))
+    return int(dataset.id.get_offset())
 
 
 def _as_bytes(features: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,44 +1,35 @@
-"""Writing a synthetic corpus: five `.csd` files, folds, speakers and the truth, one video at a time."""
+"""Writing a synthetic corpus: five `.csd` files, folds, speakers and the truth, in a stream."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-
-from mosei_align.sources.csd_writer import CsdWriter
-from mosei_align.synthetic.defects import plan_video
-from mosei_align.synthetic.identity import identities, make_speaker
-from mosei_align.synthetic.plan import Root, VideoPlan, interval_dtypes
-from mosei_align.synthetic.planting import Array, broken, damage, entries
-from mosei_align.synthetic.randomness import VideoRandom, video_random
+from mosei_align.engines.local import available_cores
+from mosei_align.synthetic.arrays import write_contiguous, write_deflated
+from mosei_align.synthetic.crew import Crew
+from mosei_align.synthetic.production import Planned, Product, produce
 from mosei_align.synthetic.recipe import Recipe
-from mosei_align.synthetic.signal import frame_rate, frame_times, make_frames, make_law
-from mosei_align.synthetic.truth import SegmentTruth, TruthFile
-from mosei_align.synthetic.vocabulary import choose_tokens, make_vocabulary
+from mosei_align.synthetic.space import estimated_bytes, refuse_too_large
+from mosei_align.synthetic.truth import TruthFile
 from mosei_schemas.errors import OutputError
-from mosei_schemas.labels import MOSEI_LABELS
 from mosei_schemas.names import PARTS
 from mosei_schemas.publish import new_directory, unwritable
 
-FILES: Final[Mapping[Root, str]] = {
-    Root.WORDS: "CMU_MOSEI_TimestampedWords.csd",
-    Root.VECTORS: "CMU_MOSEI_TimestampedWordVectors.csd",
-    Root.AUDIO: "CMU_MOSEI_COVAREP.csd",
-    Root.VIDEO: "CMU_MOSEI_VisualFacet42.csd",
-    Root.LABELS: "CMU_MOSEI_Labels.csd",
-}
 FOLDS_FILE: Final = "folds.json"
 SPEAKERS_FILE: Final = "speakers.csv"
 TRUTH_FILE: Final = "truth.json"
 README_FILE: Final = "README.txt"
+
+_PLANNED_AT_ONCE: Final = 16
+_WORTH_PROCESSES: Final = 10**9
+"""Bytes that one process writes in the time in which others start up, several times over."""
+_WORTH_PROCESSES_GZIP: Final = 2 * 10**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +54,37 @@ class CorpusSummary:
     size_bytes: int
 
 
-def write_corpus(out: Path, recipe: Recipe, progress: Callable[[int], None] | None = None) -> CorpusSummary:
+def write_corpus(
+    out: Path,
+    recipe: Recipe,
+    progress: Callable[[int], None] | None = None,
+    *,
+    jobs: int | None = 1,
+    gzip: bool = False,
+) -> CorpusSummary:
     """Write a corpus into the folder `out`, which must be new or empty.
 
-    One video is in memory at a time. The folder appears when all of it is written.
+    A few megabytes of frames are in memory at a time. The folder appears when all of it is written.
 
     Args:
         out: the folder.
-        recipe: what to make; equal recipes give equal bytes.
+        recipe: what to make; equal recipes give equal bytes, however many processes make them.
         progress: called with the number of videos written so far, after each.
+        jobs: processes that make the arrays; 1 is this one alone. None is one a core, or this one where the corpus is
+            too small for others to be worth it.
+        gzip: write the arrays as mmsdk does: in chunks, compressed with gzip-9. Much slower to write and to read.
 
     Raises:
-        OutputError: `out` holds something already, or cannot be written.
+        OutputError: `out` holds something already or cannot be written, or the disk has too little room.
     """
     _refuse_occupied(out)
-    with new_directory(out.absolute()) as folder:
-        tally = _write_files(folder, recipe, progress)
+    needed = estimated_bytes(recipe, gzip=gzip)
+    refuse_too_large(out, needed)
+    if jobs is None:
+        jobs = available_cores() if needed > (_WORTH_PROCESSES_GZIP if gzip else _WORTH_PROCESSES) else 1
+    with new_directory(out.absolute()) as folder, Crew(jobs) as crew:
+        tally = _Tally(progress or (lambda _done: None))
+        _write_files(folder, recipe, crew, tally, gzip=gzip)
     size = sum(path.stat().st_size for path in out.iterdir())
     return CorpusSummary(
         out,
@@ -95,116 +101,63 @@ def write_corpus(out: Path, recipe: Recipe, progress: Callable[[int], None] | No
 class _Tally:
     """Running counts for the summary."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._progress, self._done = progress, 0
         self.labelled = 0
         self.strict: Counter[str | None] = Counter()
         self.masked: Counter[str | None] = Counter()
         self.defects: Counter[str] = Counter()
 
-    def add(self, plan: VideoPlan, truths: list[SegmentTruth]) -> None:
-        self.labelled += plan.labelled
-        self.strict.update(truth.strict for truth in truths)
-        self.masked.update(truth.masked for truth in truths)
-        self.defects.update(defect.kind for defect in plan.defects)
+    def add(self, product: Product) -> None:
+        self.labelled += product.labelled
+        self.strict.update(product.account.strict)
+        self.masked.update(product.account.masked)
+        self.defects.update(product.defects)
+
+    def finish(self, videos: int) -> None:
+        """So many more videos are written to the last byte."""
+        for _ in range(videos):
+            self._done += 1
+            self._progress(self._done)
 
 
-def _write_files(folder: Path, recipe: Recipe, progress: Callable[[int], None] | None) -> _Tally:
-    tally = _Tally()
+def _write_files(folder: Path, recipe: Recipe, crew: Crew, tally: _Tally, *, gzip: bool) -> None:
     folds: dict[str, list[str]] = {part: [] for part in PARTS}
-    with ExitStack() as stack:
-        arrays = _ArrayFiles(folder, recipe, stack)
-        truth = stack.enter_context(TruthFile(folder / TRUTH_FILE, recipe))
-        speakers = csv.writer(
-            stack.enter_context((folder / SPEAKERS_FILE).open("w", encoding="utf-8", newline="")), lineterminator="\n"
-        )
+    with (
+        TruthFile(folder / TRUTH_FILE, recipe) as truth,
+        (folder / SPEAKERS_FILE).open("w", encoding="utf-8", newline="") as stream,
+    ):
+        speakers = csv.writer(stream, lineterminator="\n")
         speakers.writerow(["video_id", "speaker_id"])
-        for done, identity in enumerate(identities(recipe), 1):
-            random = video_random(recipe.seed, identity.index)
-            plan = plan_video(recipe, identity, random)
-            arrays.add(plan, random)
-            tally.add(plan, truth.add(plan))
-            speakers.writerow([identity.video_id, identity.speaker_id])
-            folds[identity.part].append(identity.video_id)
-            if progress is not None:
-                progress(done)
+
+        def products() -> Iterator[Product]:
+            for product in _products(recipe, crew):
+                tally.add(product)
+                truth.add(product.account)
+                speakers.writerow([product.identity.video_id, product.identity.speaker_id])
+                folds[product.identity.part].append(product.identity.video_id)
+                yield product
+
+        if gzip:
+            write_deflated(folder, recipe, products(), crew, tally.finish)
+        else:
+            write_contiguous(folder, recipe, products(), crew, tally.finish)
     (folder / FOLDS_FILE).write_text(json.dumps(folds, indent=1) + "\n", encoding="utf-8")
-    (folder / README_FILE).write_text(_readme(recipe), encoding="utf-8")
-    return tally
+    (folder / README_FILE).write_text(_readme(recipe, gzip=gzip), encoding="utf-8")
 
 
-class _ArrayFiles:
-    """The five `.csd` files, open for writing."""
-
-    def __init__(self, folder: Path, recipe: Recipe, stack: ExitStack) -> None:
-        self._recipe = recipe
-        self._vocabulary = make_vocabulary(recipe.text_width)
-        self._laws = {
-            Root.AUDIO: make_law(Root.AUDIO, recipe.audio_width),
-            Root.VIDEO: make_law(Root.VIDEO, recipe.video_width),
-        }
-        self._dtypes = interval_dtypes(recipe.seed)
-        self._writers = {
-            root: stack.enter_context(CsdWriter(folder / name, root, metadata=_metadata(recipe, root)))
-            for root, name in FILES.items()
-        }
-
-    def add(self, plan: VideoPlan, random: VideoRandom) -> None:
-        """Make the video's arrays and write them."""
-        self._add_words(plan, random.arrays)
-        self._add_frames(Root.AUDIO, plan, random.arrays)
-        self._add_frames(Root.VIDEO, plan, random.arrays)
-        self._add_labels(plan)
-
-    def _add_words(self, plan: VideoPlan, rng: np.random.Generator) -> None:
-        tokens = choose_tokens(self._recipe, self._vocabulary, plan.timeline, plan.annotation, rng)
-        spelled = self._vocabulary.spellings[tokens]
-        # As in the official file, the bytes are as wide as the video's longest word.
-        spelled = spelled.astype(f"S{np.char.str_len(spelled).max(initial=1)}")
-        self._write(Root.WORDS, plan, plan.identity.video_id, spelled[:, None], plan.timeline.tokens)
-        vectors = self._vocabulary.vectors[tokens]
-        self._write(Root.VECTORS, plan, plan.identity.video_id, vectors, plan.timeline.tokens)
-
-    def _add_frames(self, root: Root, plan: VideoPlan, rng: np.random.Generator) -> None:
-        if plan.missing(root):
-            return
-        stream, rate_hz = plan.stream(root), frame_rate(self._recipe, root)
-        speaker = make_speaker(self._recipe, plan.identity.speaker)
-        offset = speaker.audio if root is Root.AUDIO else speaker.video
-        frames = make_frames(self._recipe, self._laws[root], root, plan, offset, rng)
-        times = frame_times(len(frames), rate_hz, self._dtypes[root])
-        damage(frames, times, stream, rate_hz, rng, faces=root is Root.VIDEO)
-        for key, some_frames, some_times in entries(plan.identity.video_id, frames, times, stream, rng):
-            self._write(root, plan, key, some_frames, some_times)
-
-    def _add_labels(self, plan: VideoPlan) -> None:
-        if not plan.labelled:
-            return
-        values = plan.label_values[plan.label_order]
-        if plan.extra_label_row:
-            values = np.concatenate([values, values[-1:]])
-        times = plan.label_times[plan.label_order].astype(self._dtypes[Root.LABELS])
-        self._write(Root.LABELS, plan, plan.identity.video_id, values, times)
-
-    def _write(self, root: Root, plan: VideoPlan, key: str, features: Array, intervals: Array) -> None:
-        entry = broken(key, features, intervals, plan.troubles.get(root))
-        if entry is not None:
-            self._writers[root].add(*entry)
+def _products(recipe: Recipe, crew: Crew) -> Iterator[Product]:
+    starts = range(0, recipe.videos, _PLANNED_AT_ONCE)
+    tasks = ((None, Planned(recipe, start, min(start + _PLANNED_AT_ONCE, recipe.videos))) for start in starts)
+    for _, some in crew.map(produce, tasks):
+        yield from some or ()
 
 
-def _metadata(recipe: Recipe, root: Root) -> dict[str, Any]:
-    description = f"synthetic {root}, seed {recipe.seed}; made by mosei-align sample, no human data"
-    values: dict[str, Any] = {
-        "computational sequence description": description,
-        "dataset name": "synthetic CMU-MOSEI",
-    }
-    names = {Root.LABELS: list(MOSEI_LABELS), Root.WORDS: ["word"]}
-    return values | ({"dimension names": names[root]} if root in names else {})
-
-
-def _readme(recipe: Recipe) -> str:
+def _readme(recipe: Recipe, *, gzip: bool) -> str:
+    flags = " --clean" * recipe.clean + " --gzip" * gzip
     return (
         "This corpus is synthetic: no person is in it, and results on it say nothing about CMU-MOSEI.\n"
-        f"Made by: mosei-align sample OUT --videos {recipe.videos} --seed {recipe.seed}{' --clean' * recipe.clean}; "
+        f"Made by: mosei-align sample OUT --videos {recipe.videos} --seed {recipe.seed}{flags}; "
         "truth.json tells what was planted and what must become of every segment.\n"
         f"Seed {recipe.seed}; the same version with the same options writes the same bytes.\n"
     )

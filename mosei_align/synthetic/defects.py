@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -43,6 +44,7 @@ def plan_video(recipe: Recipe, identity: Identity, random: VideoRandom) -> Video
     return plan
 
 
+@lru_cache(maxsize=8)
 def _promised(recipe: Recipe) -> tuple[str, ...]:
     """One kind for each of the first videos, in an order that depends on the seed, so that small corpora have all."""
     if recipe.clean:

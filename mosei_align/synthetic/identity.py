@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -59,10 +60,10 @@ class Speaker:
     video: npt.NDArray[np.float32]
 
 
-def identities(recipe: Recipe) -> Iterator[Identity]:
-    """The corpus's videos, in order."""
-    speakers = _speakers(recipe)
-    for index in range(recipe.videos):
+def identities(recipe: Recipe, start: int = 0, stop: int | None = None) -> Iterator[Identity]:
+    """The corpus's videos from index `start` up to `stop` (None: all), in order."""
+    speakers = itertools.islice(_speakers(recipe), start, None)
+    for index in range(start, recipe.videos if stop is None else stop):
         name, prefix = _video_id(recipe, index)
         yield Identity(index, name, next(speakers), _part(recipe.seed, index), prefix)
 
@@ -75,6 +76,7 @@ def class_shares(none_share: float) -> npt.NDArray[np.float64]:
     return shares
 
 
+@lru_cache(maxsize=8)
 def make_speaker(recipe: Recipe, speaker: int) -> Speaker:
     """The prior and the offsets of speaker number `speaker`."""
     rng = side_random(recipe.seed, Purpose.SPEAKER, speaker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ class VideoPlan:
             return np.empty((0, 2))
         words = self.timeline.words
         start_s, end_s = self.label_times[segment]
-        first, last = np.searchsorted(words.mean(axis=1), [start_s, end_s])
+        first, last = np.searchsorted(self.timeline.midpoints, [start_s, end_s])
         if first < last:
             return words[first:last]
         around = (words[:, 0] <= start_s) & (end_s < words[:, 1])
@@ -164,6 +165,7 @@ def sound_plan(
     )
 
 
+@lru_cache(maxsize=8)
 def interval_dtypes(seed: int) -> Mapping[Root, npt.DTypeLike]:
     """What each file stores its times as: float64 for words and vectors, one or the other elsewhere, as in life."""
     rng = side_random(seed, Purpose.FILES)

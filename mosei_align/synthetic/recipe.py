@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Final
 
 from mosei_schemas.errors import ConfigError
 
 MIN_WIDTH: Final = 8
 """Columns a modality needs: seven signal directions, and COVAREP's column 7."""
+DEFAULT_VIDEOS: Final = 40
+"""What `mosei-align sample` makes."""
 MIN_RATE_HZ: Final = 25.0
 """Below this a word may have no frame of its own, and the truth would hang on roundings."""
 
@@ -132,3 +136,27 @@ class Recipe:
 def _check(name: str, holds: bool, remedy: str) -> None:
     if not holds:
         raise ConfigError("the synthetic corpus cannot be made so", ident=name, remedy=remedy)
+
+
+SCALES: Final[Mapping[str, Recipe]] = MappingProxyType({"mosei": Recipe(videos=3_837)})
+"""Corpora of a known size, by name. `mosei`: 3,837 videos and by the seed 22,600 to 24,000 segments, 17 GB."""
+
+
+def scaled(scale: str | None, videos: int | None, *, seed: int, clean: bool) -> Recipe:
+    """The recipe of a corpus of a known size, or of some videos.
+
+    Args:
+        scale: a name of `SCALES`, or None.
+        videos: how many, or None for 40; only where there is no `scale`.
+        seed, clean: see `Recipe`.
+
+    Raises:
+        ConfigError: there is no such scale, or both are given.
+    """
+    if scale is None:
+        return Recipe(videos=DEFAULT_VIDEOS if videos is None else videos, seed=seed, clean=clean)
+    if videos is not None:
+        raise ConfigError("--scale and --videos exclude each other", remedy="leave out one of them")
+    if scale not in SCALES:
+        raise ConfigError("there is no such scale", ident=scale, remedy=f"choose one of: {', '.join(SCALES)}")
+    return replace(SCALES[scale], seed=seed, clean=clean)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from statistics import NormalDist
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.synthetic.identity import NONE
+from mosei_align.synthetic.identity import NONE, make_speaker
+from mosei_align.synthetic.noise import Noise, take_noise
 from mosei_align.synthetic.plan import Root, VideoPlan
+from mosei_align.synthetic.planting import Damage, Indices, among, draw_damage
 from mosei_align.synthetic.randomness import Purpose, side_random
 from mosei_align.synthetic.recipe import Recipe
 from mosei_schemas.labels import EMOTIONS
@@ -46,6 +47,7 @@ class Law:
     limit: float | None
 
 
+@cache
 def make_law(root: Root, width: int) -> Law:
     """The law of `Root.AUDIO` or `Root.VIDEO` with `width` columns."""
     rng = side_random(1 if root is Root.AUDIO else 2, Purpose.LAW, width)
@@ -62,54 +64,120 @@ def make_law(root: Root, width: int) -> Law:
     return Law(_single(scale), _single(centre), _single(emotions), _single(sentiment), limit)
 
 
-def make_frames(
-    recipe: Recipe, law: Law, root: Root, plan: VideoPlan, offset: Frames, rng: np.random.Generator
-) -> Frames:
-    """(F, D) the frames of a video up to where its stream stops, without damage.
+@dataclass(frozen=True, slots=True)
+class FrameSource:
+    """(F, D) float32, the frames of a video up to where its stream stops, with their damage.
+
+    Attributes:
+        noise: (F, D).
+        count: F.
+        scale: (D,) what a standard deviation is in the column's own unit.
+        base: (D,) what every frame is about: the law's centre and the speaker's offset.
+        spans: (S, 2) first and last + 1 of each segment's frames.
+        additions: (S, D) what each segment adds to its frames.
+        limit: values are cut to +- this before they are damaged; None leaves them.
+        damage: what the plan does to them.
+    """
+
+    noise: Noise
+    count: int
+    scale: Frames
+    base: Frames
+    spans: Indices
+    additions: Frames
+    limit: float | None
+    damage: Damage
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """F, D."""
+        return self.count, len(self.base)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32."""
+        return np.dtype(np.float32)
+
+    def make(self, start: int, stop: int) -> Frames:
+        """(stop - start, D) the frames from `start` up to `stop`."""
+        frames = self.noise.rows(start, stop)
+        frames *= self.scale
+        frames += self.base
+        inside = np.clip(self.spans, start, stop) - start
+        for segment in np.flatnonzero(inside[:, 0] < inside[:, 1]):
+            first, last = inside[segment]
+            frames[first:last] += self.additions[segment]
+        if self.limit is not None:
+            np.clip(frames, -self.limit, self.limit, out=frames)
+        self.damage.apply(frames, start)
+        return frames
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSource:
+    """(F, 2) start and end in seconds of each frame of a stream.
+
+    Attributes:
+        count: F.
+        rate_hz: frames a second.
+        stored_as: the floating type.
+        untimed: frames whose interval is NaN, ascending.
+    """
+
+    count: int
+    rate_hz: float
+    stored_as: npt.DTypeLike
+    untimed: Indices
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """F, 2."""
+        return self.count, 2
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """`stored_as`."""
+        return np.dtype(self.stored_as)
+
+    def make(self, start: int, stop: int) -> npt.NDArray[np.floating]:
+        """(stop - start, 2) the intervals from `start` up to `stop`."""
+        edges = (np.arange(start, stop + 1) / self.rate_hz).astype(self.stored_as)
+        times = np.stack([edges[:-1], edges[1:]], axis=1)
+        times[among(self.untimed, start, stop)] = np.nan
+        return times
+
+
+def frame_sources(
+    recipe: Recipe, root: Root, plan: VideoPlan, stored_as: npt.DTypeLike, rng: np.random.Generator
+) -> tuple[FrameSource, TimeSource]:
+    """The frames of a video and their intervals, damaged as planned, not made yet.
 
     Args:
         recipe: strengths and rates.
-        law: of `root`.
         root: `Root.AUDIO` or `Root.VIDEO`.
         plan: the video.
-        offset: (D,) the speaker's, in standard deviations of a frame.
+        stored_as: the floating type of the intervals.
         rng: the video's stream.
     """
-    rate_hz = frame_rate(recipe, root)
-    count = int(min(plan.stream(root).stops_s, plan.timeline.duration_s) * rate_hz)
-    frames = _noise((count, len(offset)), rng)
-    frames *= law.scale
-    frames += law.centre + law.scale * offset
-    for (start_s, end_s), addition in zip(
-        plan.timeline.segments, _additions(recipe, law, root, plan, rng), strict=True
-    ):
-        frames[int(np.ceil(start_s * rate_hz)) : max(int(end_s * rate_hz), 0)] += law.scale * addition
-    if law.limit is not None:
-        np.clip(frames, -law.limit, law.limit, out=frames)
-    return frames
-
-
-def frame_times(count: int, rate_hz: float, dtype: npt.DTypeLike) -> npt.NDArray[np.floating]:
-    """(F, 2) start and end of each of `count` frames in seconds."""
-    edges = (np.arange(count + 1) / rate_hz).astype(dtype)
-    return np.stack([edges[:-1], edges[1:]], axis=1)
+    rate_hz, stream = frame_rate(recipe, root), plan.stream(root)
+    width = recipe.audio_width if root is Root.AUDIO else recipe.video_width
+    law = make_law(root, width)
+    speaker = make_speaker(recipe, plan.identity.speaker)
+    offset = speaker.audio if root is Root.AUDIO else speaker.video
+    count = int(min(stream.stops_s, plan.timeline.duration_s) * rate_hz)
+    noise = take_noise(rng, count, width)
+    additions = law.scale * _additions(recipe, law, root, plan, rng)
+    damage, untimed = draw_damage(stream, count, width, rate_hz, rng, faces=root is Root.VIDEO)
+    starts, ends = plan.timeline.segments.T * rate_hz
+    spans = np.stack([np.ceil(starts), np.maximum(np.trunc(ends), 0)], axis=1).astype(np.int64)
+    base = law.centre + law.scale * offset
+    frames = FrameSource(noise, count, law.scale, base, spans, additions, law.limit, damage)
+    return frames, TimeSource(count, rate_hz, stored_as, untimed)
 
 
 def frame_rate(recipe: Recipe, root: Root) -> float:
     """Frames a second of `Root.AUDIO` or `Root.VIDEO`."""
     return recipe.audio_rate_hz if root is Root.AUDIO else recipe.video_rate_hz
-
-
-@cache
-def _quantiles() -> Frames:
-    """(65,536,) evenly spaced quantiles of the standard normal law."""
-    count = 2**16
-    return np.array([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)], np.float32)
-
-
-def _noise(shape: tuple[int, int], rng: np.random.Generator) -> Frames:
-    """Standard normal noise, picked from a table: twice as fast as numpy's own, which would be the wall."""
-    return _quantiles()[rng.integers(0, 2**16, shape, dtype=np.uint16)]
 
 
 def _single(values: npt.NDArray[np.floating]) -> Frames:

@@ -48,6 +48,11 @@ class Timeline:
         """(W, 2) the tokens that are spoken."""
         return self.tokens[self.spoken]
 
+    @cached_property
+    def midpoints(self) -> npt.NDArray[np.float64]:
+        """(W,) the middles of the words."""
+        return np.asarray(self.words.mean(axis=1))
+
 
 def lay_out(
     recipe: Recipe,
@@ -66,7 +71,7 @@ def lay_out(
         at_least: the fewest segments the video may have.
         from_start: whether the first segment starts with the video; None leaves it to chance.
     """
-    segments, duration_s = _place_segments(recipe, rng, at_least, from_start)
+    segments, duration_s = place_segments(recipe, rng, at_least, from_start)
     tokens, spoken = _speak(duration_s, rng)
     tokens, spoken = _fall_silent(tokens, spoken, _silences(segments, duration_s))
     return Timeline(duration_s, tokens, spoken, clear_of_midpoints(segments, tokens[spoken], label_dtype))
@@ -97,10 +102,10 @@ def clear_of_midpoints(boundaries: Times, words: Times, dtype: npt.DTypeLike) ->
     return moved.astype(dtype).astype(np.float64)
 
 
-def _place_segments(
-    recipe: Recipe, rng: np.random.Generator, at_least: int, from_start: bool | None
+def place_segments(
+    recipe: Recipe, rng: np.random.Generator, at_least: int = 1, from_start: bool | None = None
 ) -> tuple[Times, float]:
-    """((S, 2) segments, duration of the video)."""
+    """((S, 2) segments, duration of the video in seconds). The first that a video's stream is asked for."""
     mean = recipe.segments_per_labelled_video
     drawn = round(mean * float(np.exp(_COUNT_SPREAD * rng.standard_normal() - _COUNT_SPREAD**2 / 2)))
     count = min(max(drawn, at_least, 1), _MOST_SEGMENTS)

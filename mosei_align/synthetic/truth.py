@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,6 +53,33 @@ class SegmentTruth:
     video: State
     strict: Reason | None
     masked: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What `truth.json` says of one video.
+
+    Attributes:
+        segments: a JSON object for each of its segments.
+        video: a JSON object for the video.
+        strict, masked: how many segments are kept (key None) or dropped, by reason, under each policy.
+    """
+
+    segments: tuple[str, ...]
+    video: str
+    strict: Mapping[str | None, int]
+    masked: Mapping[str | None, int]
+
+
+def account(plan: VideoPlan) -> Account:
+    """The account of one video."""
+    truths = list(segment_truths(plan))
+    return Account(
+        tuple(json.dumps(asdict(truth)) for truth in truths),
+        json.dumps(video_truth(plan)),
+        Counter(truth.strict for truth in truths),
+        Counter(truth.masked for truth in truths),
+    )
 
 
 def segment_truths(plan: VideoPlan) -> Iterator[SegmentTruth]:
@@ -106,16 +134,14 @@ class TruthFile:
                 self._segments.writelines(self._videos)
                 self._segments.write("\n ]\n}\n")
 
-    def add(self, plan: VideoPlan) -> list[SegmentTruth]:
-        """Write down one video and return the truth of its segments."""
-        truths = list(segment_truths(plan))
-        for truth in truths:
-            self._line(self._segments, "segments", asdict(truth))
-        self._line(self._videos, "videos", video_truth(plan))
-        return truths
+    def add(self, told: Account) -> None:
+        """Write down one video."""
+        for line in told.segments:
+            self._line(self._segments, "segments", line)
+        self._line(self._videos, "videos", told.video)
 
-    def _line(self, stream: IO[str], which: str, value: Mapping[str, Any]) -> None:
-        stream.write(f"{self._separator[which]}  {json.dumps(value)}")
+    def _line(self, stream: IO[str], which: str, line: str) -> None:
+        stream.write(f"{self._separator[which]}  {line}")
         self._separator[which] = ",\n"
 
 
