@@ -16,41 +16,6 @@ Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class SortedIntervals:
-    """Intervals in order of start, ready to be asked which of them overlap something.
-
-    Attributes:
-        start_s, end_s: (N,), an instant already widened to its smallest positive length.
-        reach_s: (N,), the latest end so far; sorted even where intervals nest.
-        nested: whether some interval ends after a later one does.
-    """
-
-    start_s: Seconds
-    end_s: Seconds
-    reach_s: Seconds
-    nested: bool
-
-    @classmethod
-    def of(cls, start_s: Seconds, end_s: Seconds) -> SortedIntervals:
-        """Prepare intervals that are sorted by start, with start <= end."""
-        ends = _widened(start_s, end_s)
-        reach = np.maximum.accumulate(ends) if len(ends) else ends
-        return cls(start_s, ends, reach, bool((ends < reach).any()))
-
-    def candidates(self, start_s: Seconds, end_s: Seconds) -> tuple[Indices, Indices]:
-        """For each query the rows [first, last) outside of which no row overlaps it; exact unless `nested`."""
-        first = np.searchsorted(self.reach_s, start_s, side="right")
-        last = np.searchsorted(self.start_s, _widened(start_s, end_s), side="left")
-        return first, np.maximum(last, first)
-
-    def overlapping(self, start_s: float, end_s: float) -> Indices:
-        """The rows that overlap one query, in order."""
-        first, last = self.candidates(np.array([start_s]), np.array([end_s]))
-        rows = np.arange(first[0], last[0])
-        return rows[self.end_s[rows] > start_s] if self.nested else rows
-
-
-@dataclass(frozen=True, slots=True)
 class Spans:
     """Stretches of time, disjoint and in order: what of a video is needed.
 
@@ -79,6 +44,50 @@ class Spans:
         return touched
 
 
+@dataclass(frozen=True, slots=True)
+class SortedIntervals:
+    """Intervals in order of start, ready to be asked which of them overlap something.
+
+    Attributes:
+        start_s, end_s: (N,), an instant already widened to its smallest positive length.
+        reach_s: (N,), the latest end so far; sorted even where intervals nest.
+        nested: whether some interval ends after a later one does.
+    """
+
+    start_s: Seconds
+    end_s: Seconds
+    reach_s: Seconds
+    nested: bool
+
+    @classmethod
+    def of(cls, start_s: Seconds, end_s: Seconds) -> SortedIntervals:
+        """Prepare intervals that are sorted by start, with start <= end."""
+        ends = _widened(start_s, end_s)
+        reach = np.maximum.accumulate(ends) if len(ends) else ends
+        return cls(start_s, ends, reach, bool((ends < reach).any()))
+
+    def __len__(self) -> int:
+        return len(self.start_s)
+
+    def candidates(self, start_s: Seconds, end_s: Seconds) -> tuple[Indices, Indices]:
+        """For each query the rows [first, last) outside of which no row overlaps it; exact unless `nested`."""
+        first = np.searchsorted(self.reach_s, start_s, side="right")
+        last = np.searchsorted(self.start_s, _widened(start_s, end_s), side="left")
+        return first, np.maximum(last, first)
+
+    def rows(self, spans: Spans) -> Indices:
+        """The rows that overlap one of some disjoint stretches, in order."""
+        first, last = self.candidates(spans.start_s, spans.end_s)
+        # A row may reach from one stretch into the next.
+        first[1:] = np.maximum(first[1:], last[:-1])
+        rows = _ranges(first, np.maximum(last, first))
+        return rows[spans.touch(self.start_s[rows], self.end_s[rows])] if self.nested else rows
+
+    def take(self, rows: Indices) -> SortedIntervals:
+        """Some of the rows, in order. They may be called nested though only the others made them so."""
+        return SortedIntervals(self.start_s[rows], self.end_s[rows], self.reach_s[rows], self.nested)
+
+
 def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segment_end_s: float) -> Indices:
     """The words that a segment owns: those whose midpoint lies in it; if there is none, the one it overlaps most.
 
@@ -103,12 +112,38 @@ def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segmen
     return np.array([shared.argmax()])
 
 
+def owned_words_of_each(
+    start_s: Seconds, end_s: Seconds, segment_start_s: Seconds, segment_end_s: Seconds
+) -> list[Indices]:
+    """`owned_words` of every one of Q segments, found at once where the words' midpoints are in order too."""
+    midpoints = start_s + (end_s - start_s) / 2
+    if (midpoints[1:] < midpoints[:-1]).any():
+        found = [np.empty(0, np.int64)] * len(segment_start_s)
+    else:
+        first = np.searchsorted(midpoints, segment_start_s, side="left")
+        last = np.searchsorted(midpoints, _widened(segment_start_s, segment_end_s), side="left")
+        found = [np.arange(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+    return [
+        own if len(own) else owned_words(start_s, end_s, segment_start_s[k], segment_end_s[k])
+        for k, own in enumerate(found)
+    ]
+
+
 def uniform_bins(start_s: float, end_s: float, width_s: float) -> tuple[Seconds, Seconds]:
     """Cut [start, end) into bins of one width, the last one as long as what is left (but no sliver under 1 us)."""
     count = max(1, int(np.ceil((end_s - start_s - 1e-6) / width_s)))
     edges = start_s + np.arange(count + 1, dtype=np.float64) * width_s
     edges[-1] = end_s
     return edges[:-1], edges[1:]
+
+
+def _ranges(first: Indices, last: Indices) -> Indices:
+    """first ... last - 1 of each pair, one after the other."""
+    lengths = last - first
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    rows: Indices = np.arange(total) + np.repeat(first - (ends - lengths), lengths)
+    return rows
 
 
 def _widened(start_s: Seconds, end_s: Seconds) -> Seconds:

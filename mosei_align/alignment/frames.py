@@ -78,7 +78,10 @@ def check_frames(sequence: VideoSequence, *, nonfinite: NonFinite, zero_is_inval
         valid &= ~zero
     partial = bad & valid if nonfinite == "column" else np.zeros(len(bad), np.bool_)
     tally = FrameTally(int(bad.sum()), int(zero.sum()), filled, by_column)
-    return Frames(SortedIntervals.of(sequence.start_s, sequence.end_s), features, valid, zero, partial, tally)
+    times = sequence.times
+    if times is None:
+        times = SortedIntervals.of(sequence.start_s, sequence.end_s)
+    return Frames(times, features, valid, zero, partial, tally)
 
 
 def nonfinite_rows(features: Features) -> Bools:

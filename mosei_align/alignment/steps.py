@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mosei_align.alignment.frames import Bools
-from mosei_align.intervals import Indices, Seconds, owned_words, uniform_bins
+from mosei_align.intervals import Indices, Seconds, owned_words_of_each, uniform_bins
 from mosei_align.sources.sequence import Readable, VideoSequence, decoded
 from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import State, StepSource
@@ -87,32 +87,49 @@ def find_words(
     return None
 
 
-def segment_steps(
-    settings: BuildSettings, words: Words | None, frames: Readable | None, start_s: float, end_s: float
-) -> Steps:
-    """The steps of one segment, of the kind that the settings ask for.
+def video_steps(
+    settings: BuildSettings, words: Words | None, frames: Readable | None, start_s: Seconds, end_s: Seconds
+) -> list[Steps]:
+    """The steps of every segment of a video, of the kind that the settings ask for.
 
     Args:
         settings: the build's configuration.
         words: the words of the video.
         frames: the stream whose frames are the steps, where frames are; None where the video has none.
-        start_s, end_s: the segment.
+        start_s, end_s: (Q,) the segments.
 
     Returns:
-        Words or frames that the segment owns; where there are none, bins of `fallback_bin_s`.
+        Words or frames that each segment owns; where there are none, bins of `fallback_bin_s`.
     """
+    owned: list[Indices | None] = [None] * len(start_s)
     if settings.steps == "words" and words is not None:
-        own = owned_words(words.start_s, words.end_s, start_s, end_s)
-        if len(own):
-            tokens = () if words.tokens is None else tuple(decoded(words.tokens[own]))
-            return Steps(StepSource.WORDS, words.start_s[own], words.end_s[own], tokens, own)
-    if settings.steps == "frames" and frames is not None and frames.state is State.OK:
-        own = owned_words(frames.start_s, frames.end_s, start_s, end_s)
-        if len(own):
-            times = frames.start_s[own], frames.end_s[own]
-            return Steps(StepSource.FRAMES, *times, _spoken_in(words, *times), own)
-    times = uniform_bins(start_s, end_s, settings.uniform_bin_s or settings.fallback_bin_s)
-    return Steps(StepSource.UNIFORM, *times, _spoken_in(words, *times))
+        owned[:] = owned_words_of_each(words.start_s, words.end_s, start_s, end_s)
+    elif settings.steps == "frames" and frames is not None and frames.state is State.OK:
+        owned[:] = owned_words_of_each(frames.start_s, frames.end_s, start_s, end_s)
+    return [
+        _segment_steps(settings, words, frames, own, *times)
+        for own, *times in zip(owned, start_s.tolist(), end_s.tolist(), strict=True)
+    ]
+
+
+def _segment_steps(
+    settings: BuildSettings,
+    words: Words | None,
+    frames: Readable | None,
+    own: Indices | None,
+    start_s: float,
+    end_s: float,
+) -> Steps:
+    if own is None or not len(own):
+        times = uniform_bins(start_s, end_s, settings.uniform_bin_s or settings.fallback_bin_s)
+        return Steps(StepSource.UNIFORM, *times, _spoken_in(words, *times))
+    if settings.steps == "frames":
+        assert frames is not None
+        times = frames.start_s[own], frames.end_s[own]
+        return Steps(StepSource.FRAMES, *times, _spoken_in(words, *times), own)
+    assert words is not None
+    tokens = () if words.tokens is None else tuple(decoded(words.tokens[own]))
+    return Steps(StepSource.WORDS, words.start_s[own], words.end_s[own], tokens, own)
 
 
 def _spoken_in(words: Words | None, start_s: Seconds, end_s: Seconds) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from mosei_align.alignment.frames import (
     zero_rows,
 )
 from mosei_align.alignment.policies import decide, modality_state, steps_needed
-from mosei_align.alignment.steps import Steps, Words, find_words, match, segment_steps, step_modality
+from mosei_align.alignment.steps import Steps, Words, find_words, match, step_modality, video_steps
 from mosei_align.intervals import Indices, Seconds, Spans
 from mosei_align.sources.labels import LabelRows
 from mosei_align.sources.sequence import Readable, SequenceFacts, VideoSequence
@@ -125,7 +125,7 @@ def align_video(
     text = _text_for_words(words, streams)
     spoken = find_words(words, text, None if text is None else zero_rows(text.features), settings.pause_token)
     stepped = streams.get(settings.frames_of) if settings.frames_of else None
-    steps = [segment_steps(settings, spoken, stepped, *times) for times in zip(starts, ends, strict=True)]
+    steps = video_steps(settings, spoken, stepped, starts, ends)
     spans = _needed(steps, starts, ends)
     sequences = {
         name: text if name == "text" and text is not None else stream.read(spans) for name, stream in streams.items()

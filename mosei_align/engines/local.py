@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -51,7 +53,7 @@ def local_engine(jobs: int) -> Iterator[Engine]:
         return
     # Not "fork": HDF5, Arrow and BLAS have threads and locks of their own, which a forked child inherits half.
     with _environment(dict.fromkeys(_ONE_THREAD, "1")):
-        pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _as_worker)
         try:
             yield _Pool(pool)
         finally:
@@ -62,6 +64,19 @@ def local_engine(jobs: int) -> Iterator[Engine]:
 def _here(work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[int, Result], None]) -> None:
     for number, task in enumerate(tasks):
         done(number, work(task))
+
+
+def _as_worker() -> None:
+    """Leave Ctrl-C to the parent, which waits for what runs; and do not outlive it, whatever ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 class _Pool:

@@ -106,7 +106,10 @@ def storage_problem(dataset: h5py.h5d.DatasetID, bytes_claimed: int) -> str:
 
 
 def plain_type(kind: h5py.h5t.TypeID) -> np.dtype[Any] | None:
-    """The numpy type whose bytes in memory are those in the file; None for all but the usual floats."""
+    """The numpy type whose bytes in memory are those in the file; None for all but the usual floats and strings."""
+    if kind.get_class() == h5py.h5t.STRING:
+        plain = not kind.is_variable_str() and kind.get_strpad() == h5py.h5t.STR_NULLPAD
+        return np.dtype(f"S{kind.get_size()}") if plain else None
     if kind.get_class() != h5py.h5t.FLOAT:
         return None
     return next((dtype for stored, dtype in _PLAIN if kind.equal(stored)), None)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.intervals import Indices, Spans
+from mosei_align.intervals import Indices, SortedIntervals, Spans
 from mosei_align.sources.csd import CsdFile, CsdIndex, Entry
 from mosei_schemas.names import State
 
@@ -47,6 +47,7 @@ class VideoSequence:
         rows_dropped: of these, rows with a NaN, infinite or inverted interval.
         was_unsorted: the rows were not in order of start.
         numbers: (N,) the number of each row among all usable rows in order of time; None where all of them are here.
+        times: the intervals prepared for questions, where they have been already.
     """
 
     state: State
@@ -58,6 +59,7 @@ class VideoSequence:
     rows_dropped: int = 0
     was_unsorted: bool = False
     numbers: Indices | None = None
+    times: SortedIntervals | None = None
 
     def __len__(self) -> int:
         return len(self.start_s)
@@ -108,7 +110,8 @@ class Stream:
     Attributes:
         state, detail, start_s, end_s, rows, rows_dropped, was_unsorted: as in `VideoSequence`.
         width: D.
-        order: (N,) for each row its number in the file, the entries of the video one after the other.
+        order: (N,) for each row its number in the file, the entries of the video one after the other; None where that
+            is its number here too.
         entries: the usable entries, in order.
     """
 
@@ -120,7 +123,7 @@ class Stream:
     rows: int
     rows_dropped: int
     was_unsorted: bool
-    order: Indices
+    order: Indices | None
     entries: tuple[Entry, ...]
     file: CsdFile | None
 
@@ -136,10 +139,10 @@ class Stream:
         """
         if self.state is not State.OK:
             return unusable(self.state, self.width, self.detail, self.rows, self.rows_dropped)
-        numbers = None if spans is None else np.flatnonzero(spans.touch(self.start_s, self.end_s))
-        order = self.order if numbers is None else self.order[numbers]
+        times = SortedIntervals.of(self.start_s, self.end_s)
+        numbers = None if spans is None else times.rows(spans)
         try:
-            features = self._features(order)
+            features = self._features(np.arange(len(times)) if numbers is None else numbers)
         except OSError as error:
             return unusable(State.BAD_ARRAY, self.width, f"HDF5 cannot read it ({error})")
         start_s, end_s = (self.start_s, self.end_s) if numbers is None else (self.start_s[numbers], self.end_s[numbers])
@@ -152,17 +155,21 @@ class Stream:
             rows_dropped=self.rows_dropped,
             was_unsorted=self.was_unsorted,
             numbers=numbers,
+            times=times if numbers is None else times.take(numbers),
         )
 
-    def _features(self, order: Indices) -> npt.NDArray[Any]:
+    def _features(self, numbers: Indices) -> npt.NDArray[Any]:
         """The rows with these numbers, each read once and in the order of the file, then put in order of time."""
         assert self.file is not None
-        in_file = np.sort(order)
+        order = numbers if self.order is None else self.order[numbers]
+        in_file = order if self.order is None else np.sort(order)
         blocks, first = [], 0
         for entry in self.entries:
             assert entry.features is not None
             count = entry.features.shape[0]
-            mine = in_file[np.searchsorted(in_file, first) : np.searchsorted(in_file, first + count)] - first
+            mine = in_file
+            if len(self.entries) > 1:
+                mine = in_file[np.searchsorted(in_file, first) : np.searchsorted(in_file, first + count)] - first
             blocks.append(self.file.read_rows(entry, "features", _runs(mine)))
             first += count
         values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -170,7 +177,7 @@ class Stream:
             values = values[:, 0]
         else:
             values = _single(values)
-        return values if (order == in_file).all() else values[np.searchsorted(in_file, order)]
+        return values if order is in_file else values[np.searchsorted(in_file, order)]
 
 
 def decoded(tokens: npt.NDArray[np.bytes_]) -> list[str]:
@@ -179,7 +186,6 @@ def decoded(tokens: npt.NDArray[np.bytes_]) -> list[str]:
 
 
 _NO_TIMES: Final[Seconds] = np.empty(0, np.float64)
-_NO_ROWS: Final[Indices] = np.empty(0, np.int64)
 
 
 def unusable(state: State, width: int, detail: str = "", rows: int = 0, rows_dropped: int = 0) -> VideoSequence:
@@ -270,14 +276,16 @@ def _single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _closed(state: State, width: int, detail: str, rows: int = 0, rows_dropped: int = 0) -> Stream:
-    return Stream(state, detail, width, _NO_TIMES, _NO_TIMES, rows, rows_dropped, False, _NO_ROWS, (), None)
+    return Stream(state, detail, width, _NO_TIMES, _NO_TIMES, rows, rows_dropped, False, None, (), None)
 
 
 def _in_order(intervals: Seconds, width: int, entries: tuple[Entry, ...], file: CsdFile) -> Stream:
-    start_s, end_s = intervals[:, 0], intervals[:, 1]
+    start_s, end_s = np.ascontiguousarray(intervals.T)
     rows = len(start_s)
-    with np.errstate(invalid="ignore"):
-        good = np.isfinite(start_s) & np.isfinite(end_s) & (end_s >= start_s)
+    # Comparisons with NaN are false, so this also asks whether all are finite.
+    good = (start_s > -np.inf) & (end_s >= start_s) & (end_s < np.inf)
+    if good.all() and (start_s[1:] >= start_s[:-1]).all():
+        return Stream(State.OK, "", width, start_s, end_s, rows, 0, False, None, entries, file)
     order = np.flatnonzero(good)
     dropped = rows - len(order)
     if dropped == rows:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosei_align.intervals import SortedIntervals, owned_words, uniform_bins
+from mosei_align.intervals import SortedIntervals, Spans, owned_words, owned_words_of_each, uniform_bins
 
 Span = tuple[float, float]
 
@@ -37,12 +37,16 @@ def sorted_intervals(rows: list[Span]) -> SortedIntervals:
     return SortedIntervals.of(np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float))
 
 
+def span(start: float, end: float) -> Spans:
+    return Spans.covering(np.array([start]), np.array([end]))
+
+
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(spans, max_size=9), query=spans)
 def test_overlapping_finds_what_a_loop_finds(rows: list[Span], query: Span) -> None:
     rows.sort(key=lambda row: row[0])
     expected = [k for k, row in enumerate(rows) if overlap(row, query)]
-    assert sorted_intervals(rows).overlapping(*query).tolist() == expected
+    assert sorted_intervals(rows).rows(span(*query)).tolist() == expected
 
 
 @settings(max_examples=300, deadline=None)
@@ -78,7 +82,7 @@ def test_candidates_hold_all_and_nothing_else_unless_nested(rows: list[Span], qu
     ],
 )
 def test_overlapping_by_hand(rows: list[Span], query: Span, found: list[int]) -> None:
-    assert sorted_intervals(rows).overlapping(*query).tolist() == found
+    assert sorted_intervals(rows).rows(span(*query)).tolist() == found
 
 
 def owned_slowly(words: list[Span], segment: Span) -> list[int]:
@@ -186,3 +190,29 @@ def test_bins_by_hand(start: float, end: float, edges: list[float]) -> None:
 def test_no_bin_is_a_sliver_of_less_than_a_microsecond() -> None:
     starts, ends = uniform_bins(0.0, 0.5 + 5e-7, 0.25)
     assert (ends - starts).min() >= 1e-6
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=st.lists(spans, max_size=9), queries=st.lists(spans, max_size=5))
+def test_rows_of_spans_are_those_that_overlap_any_of_them(rows: list[Span], queries: list[Span]) -> None:
+    rows.sort(key=lambda row: row[0])
+    needed = Spans.covering(np.array([q[0] for q in queries], float), np.array([q[1] for q in queries], float))
+    expected = [k for k, row in enumerate(rows) if any(overlap(row, query) for query in queries)]
+    intervals = sorted_intervals(rows)
+    assert intervals.rows(needed).tolist() == expected
+    assert np.flatnonzero(needed.touch(intervals.start_s, intervals.end_s)).tolist() == expected
+    taken = intervals.take(intervals.rows(needed))
+    for query in queries:
+        found = [expected[k] for k in taken.rows(span(*query)).tolist()]
+        assert found == [k for k, row in enumerate(rows) if overlap(row, query)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=st.lists(spans, max_size=9), segments=st.lists(spans, max_size=5))
+def test_words_of_all_segments_at_once_are_those_of_each(rows: list[Span], segments: list[Span]) -> None:
+    rows.sort(key=lambda row: row[0])
+    starts, ends = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float)
+    found = owned_words_of_each(
+        starts, ends, np.array([s[0] for s in segments], float), np.array([s[1] for s in segments], float)
+    )
+    assert [own.tolist() for own in found] == [owned_words(starts, ends, *segment).tolist() for segment in segments]
