@@ -100,14 +100,13 @@ def build(
     began = datetime.now(UTC)
     check_target(out, overwrite=overwrite)
     work = hidden_workdir(out)
-    jobs = jobs or available_cores()
+    workers = jobs or available_cores() if engine is None else jobs
     kind = "local" if engine is None else "dask"
-    own_jobs = jobs if engine is None else 1
     with (
         nullcontext(source) if isinstance(source, Path) else as_folder(source) as folder,
         claimed(work, "alone"),
         _kept_only_if_interrupted(work),
-        local_engine(own_jobs) as here,
+        local_engine(workers or 1 if engine is None else 1) as here,
     ):
         check_target(out, overwrite=overwrite)  # Again: another build may have ended since.
         _check_leftover(work, resume=resume, overwrite=overwrite)
@@ -117,7 +116,7 @@ def build(
         resumed = len(pieces)
         tasks = make_tasks(corpus, plan, speakers, work / PIECES)
         _run(engine or here, [task for task in tasks if task.number not in pieces], pieces, plan, progress)
-        facts = partial(run_facts, began, kind, jobs, resumed)
+        facts = partial(run_facts, began, kind, workers, resumed)
         done = assemble(out, plan, [(work / PIECES, pieces[n]) for n in range(plan.shards)], facts)
     return BuildResult(out, done.manifest, done.run, corpus.ignored, done.splits_removed)
 
@@ -210,11 +209,14 @@ def _run(
     except MoseiError as error:
         if not pieces:
             raise
+        remedy = error.remedy or ""
+        if "--resume" not in remedy:
+            remedy = f"{remedy}; then go on with --resume" if remedy else "go on with --resume"
         raise type(error)(
             f"{error.problem} ({len(pieces)} of {plan.shards} shards are done and kept)",
             path=error.path,
             ident=error.ident,
-            remedy=f"{error.remedy}; then go on with --resume" if error.remedy else "go on with --resume",
+            remedy=remedy,
         ) from error
 
 

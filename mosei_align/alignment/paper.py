@@ -49,8 +49,8 @@ def first_rows_of_video(
         place = (video_id, row, float(labels.start_s[row]), float(labels.end_s[row]))
         if row or problem is not None:
             unread = {name: ModalityRow(State.NOT_ALIGNED) for name in streams}
-            reason = Reason.NOT_FIRST_ROW if problem is None else problem
-            aligned.ledger.append(LedgerRow(*place, reason, StepSource.NONE, 0, unread))
+            why = Reason.NOT_FIRST_ROW if problem is None else problem
+            aligned.ledger.append(LedgerRow(*place, why, StepSource.NONE, 0, unread))
             continue
         steps = _steps(streams)
         features = {

@@ -97,7 +97,7 @@ def assemble(out: Path, plan: Plan, pieces: Sequence[tuple[Path, Piece]], run: C
     return Assembled(manifest, facts, splits_removed)
 
 
-def run_facts(began: datetime, engine: str, workers: int, resumed: int) -> BuildRun:
+def run_facts(began: datetime, engine: str, workers: int | None, resumed: int) -> BuildRun:
     """The facts of a run that ends now."""
     return BuildRun(
         started=began.isoformat(timespec="seconds"),

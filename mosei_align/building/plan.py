@@ -122,7 +122,7 @@ def make_tasks(corpus: Corpus, plan: Plan, speakers: Speakers, pieces: Path) -> 
             speakers={video: speakers[video] for video in chosen if video in speakers},
             settings=plan.settings,
             plan_sha256=digest,
-            pieces=pieces,
+            pieces=pieces.absolute(),
             purge=purge,
         )
         for number, chosen in enumerate(videos[k : k + size] for k in range(0, len(videos), size))
@@ -188,9 +188,9 @@ def _speakers(folder: Path, given: Path | None) -> tuple[Speakers, list[InputFil
 
 
 def _only(index: CsdIndex, videos: list[str]) -> CsdIndex:
-    """The part of an index that a shard needs: what is sent to a worker stays small."""
+    """The part of an index that a shard needs: what is sent to a worker stays small, and is valid wherever it works."""
     entries = {video: index.entries[video] for video in videos if video in index.entries}
-    return replace(index, metadata={}, entries=entries)
+    return replace(index, path=index.path.absolute(), metadata={}, entries=entries)
 
 
 def _inputs(corpus: Corpus) -> list[InputFile]:

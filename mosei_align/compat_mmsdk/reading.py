@@ -151,12 +151,9 @@ def read_intervals(file: CsdFile, sequence: SequenceFile, video: str) -> dict[st
     return {key: _read(file, key, entry, "intervals") for key, entry in sequence.videos.get(video, {}).items()}
 
 
-def _read(file: CsdFile, key: str, entry: csd.Entry, name: str) -> Array:
-    info = entry.features if name == "features" else entry.intervals
-    assert info is not None
-    assert info.dtype is not None
+def _read(file: CsdFile, key: str, entry: csd.Entry, name: csd.ArrayName) -> Array:
     try:
-        return file.read(entry.path, name.encode(), info.dtype.newbyteorder("="))
+        return file.read_rows(entry, name)
     except OSError as error:
         raise InputError(
             f"HDF5 cannot read '{name}' ({error})", path=file.path, ident=key, remedy="download the file again"

@@ -39,6 +39,8 @@ _COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d{1,9})\]$", re.DOTAL
 _DEPTH: Final = 8
 _ARRAYS: Final = (b"features", b"intervals")
 
+ArrayName = Literal["features", "intervals"]
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayInfo:
@@ -145,24 +147,8 @@ class CsdFile:
         dtype = _usual_dtype(ordered)
         return CsdIndex(self.path, root, declared, metadata, ordered, width, is_text, dtype, _structure_hash(ordered))
 
-    def read(self, path: bytes, name: bytes, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Read one array whole, in native byte order, as `dtype` (for strings: as stored).
-
-        Raises:
-            OSError: HDF5 cannot read it (a damaged chunk, an unknown filter).
-        """
-        try:
-            dataset = h5py.h5d.open(self._group.id, b"data/" + path + b"/" + name)
-            target = dataset.dtype.newbyteorder("=") if np.dtype(dtype).kind == "S" else np.dtype(dtype)
-            values = np.empty(dataset.shape, target)
-            if values.size:
-                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-        except (RuntimeError, KeyError) as error:
-            raise OSError(str(error)) from error
-        return values
-
     def read_rows(
-        self, entry: Entry, name: Literal["features", "intervals"], runs: Sequence[tuple[int, int]] | None = None
+        self, entry: Entry, name: ArrayName, runs: Sequence[tuple[int, int]] | None = None
     ) -> npt.NDArray[Any]:
         """Read one array of an entry, or runs of its rows one after the other, as stored, in native byte order.
 

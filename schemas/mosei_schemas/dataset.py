@@ -197,6 +197,9 @@ def _mapped_groups(path: Path, columns: Sequence[str]) -> list[tuple[int, Callab
     with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
         batches = [file.get_batch(number) for number in range(file.num_record_batches)]
         tables = [pa.Table.from_batches([batch]).select(list(columns)) for batch in batches]
+        for table in tables:
+            # Lists that point outside their values would end the program, not the reading.
+            table.validate(full=True)
     return [(len(table), partial(_same, table)) for table in tables]
 
 

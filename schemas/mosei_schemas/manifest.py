@@ -153,7 +153,8 @@ class BuildRun(Strict):
     seconds: Annotated[float, Field(ge=0)]
     engine: str
     """`local`, `dask`, or `merge` of runs with `--shard`."""
-    workers: Count
+    workers: Count | None
+    """Worker processes; null where a scheduler had them."""
     shards_resumed: Count
     """Shards that an interrupted run had finished."""
     versions: dict[str, str]

@@ -62,7 +62,7 @@ def test_words_kept_as_objects_and_arrays_that_are_not_there() -> None:
     with as_folder(sequence("words", data)) as folder, CsdFile(next(folder.iterdir())) as file:
         index = file.index()
         assert index.entries["b"][0].features is None
-        assert file.read(b"a", b"features", "S").tolist() == [[b"so"], [b"sp"]]
+        assert file.read_rows(index.entries["a"][0], "features").tolist() == [[b"so"], [b"sp"]]
         assert index.is_text
 
 
