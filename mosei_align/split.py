@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosei_align.sources.corpus import read_map
 from mosei_align.splits.assign import assign_groups, assign_rows
 from mosei_align.splits.folds import read_folds
 from mosei_align.splits.leakage import find_leakage
@@ -167,6 +166,9 @@ def _by_groups(
 def _find_groups(segments: SegmentList, groups_file: Path | None) -> tuple[list[str], GroupSource, str, list[str]]:
     videos: list[str] = segments.video_id.tolist()
     if groups_file is not None:
+        # Imported only now: the readers of a corpus bring HDF5 along, which splitting does not need.
+        from mosei_align.sources.corpus import read_map
+
         found = read_map(groups_file, "group")
         here = set(videos)
         missing = sorted(here - found.keys())

@@ -1,34 +1,69 @@
-"""Batches gathered where the model is: nothing crosses a process or the bus while an epoch runs.
+"""Batches where the model is: gathered from arrays that are there already, or from mapped files.
 
-Legend: N = segments, T = steps of all segments, B = batch, L = padded length, D = width of a modality.
+Legend: N = segments, T = steps of all segments, B = batch, L = padded length, S = steps of a batch, D = width of a
+modality.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from affect_models.data.batch import Batch
+from affect_models.data.mapped import MappedPart
+from affect_models.data.packed import resident
 from affect_models.data.tasks import TaskPart
 from mosei_schemas.names import MODALITIES
 
 
+class BatchSource(Protocol):
+    """A part of a split that gives batches; where its features lie is its own business."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """(N,) int64 on the CPU, steps of each segment."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, chosen_B: Tensor, length: int | None = None) -> Batch:
+        """Gather segments into a batch padded to `length` steps (default: the part's L).
+
+        Args:
+            chosen_B: (B,) int64 numbers of segments, best on the CPU.
+            length: L of this batch.
+        """
+
+
+def device_data(part: TaskPart, length: int, device: torch.device) -> BatchSource:
+    """What gives a part's batches, padded to `length` steps: a mapped part stays mapped, others move to the device."""
+    if isinstance(part.data, MappedPart):
+        return MappedData.of(part, length, device)
+    return DeviceData.of(part, length, device)
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceData:
-    """A part of a split on the device.
+    """A part that is on the device as a whole: nothing crosses a process or the bus while an epoch runs.
 
     Attributes:
-        offsets, lengths: (N,) int64, where a segment's steps begin and how many it has.
+        lengths: (N,) int64 on the CPU, steps of each segment.
+        spans: (2, N) int64, where a segment's steps begin and how many it has.
         features: modality -> (T, D); D = 0 for one that the dataset does not have.
         observed: modality -> (T,) bool.
         targets, condition: see `TaskPart`.
         length: L, to which every batch is padded.
     """
 
-    offsets: Tensor
     lengths: Tensor
+    spans: Tensor
     features: dict[str, Tensor]
     observed: dict[str, Tensor]
     targets: Tensor
@@ -38,19 +73,25 @@ class DeviceData:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the features are."""
+        return self.spans.device
+
     @classmethod
     def of(cls, part: TaskPart, length: int, device: torch.device) -> DeviceData:
-        """Move a part to the device."""
-        offsets = torch.from_numpy(part.data.offsets)
+        """Move a part to the device; a mapped one is read whole."""
+        data = resident(part.data)
+        offsets = torch.from_numpy(data.offsets)
         steps = int(offsets[-1])
         features, observed = {}, {}
         for name in MODALITIES:
-            has = name in part.data.features
-            features[name] = torch.from_numpy(part.data.features[name]) if has else torch.zeros(steps, 0)
-            observed[name] = torch.from_numpy(part.data.observed[name]) if has else torch.zeros(steps, dtype=torch.bool)
+            has = name in data.features
+            features[name] = torch.from_numpy(data.features[name]) if has else torch.zeros(steps, 0)
+            observed[name] = torch.from_numpy(data.observed[name]) if has else torch.zeros(steps, dtype=torch.bool)
         return cls(
-            offsets[:-1].to(device),
-            offsets.diff().to(device),
+            offsets.diff(),
+            torch.stack([offsets[:-1], offsets.diff()]).to(device),
             {name: values.to(device) for name, values in features.items()},
             {name: values.to(device) for name, values in observed.items()},
             torch.from_numpy(part.targets).to(device),
@@ -59,21 +100,108 @@ class DeviceData:
         )
 
     def batch(self, chosen_B: Tensor, length: int | None = None) -> Batch:
-        """Gather segments into a batch padded to `length` steps (default: the part's L).
+        """See `BatchSource`."""
+        chosen_B = chosen_B.to(self.device, non_blocking=True)
+        targets, condition = self.targets[chosen_B], self.condition[chosen_B]
+        return _padded(self.features, self.observed, self.spans[:, chosen_B], length or self.length, targets, condition)
 
-        Args:
-            chosen_B: (B,) int64 numbers of segments, on the device.
-        """
-        step_L = torch.arange(length or self.length, device=chosen_B.device)
-        valid_BL = step_L < self.lengths[chosen_B, None]
-        rows_BL = torch.where(valid_BL, self.offsets[chosen_B, None] + step_L, 0)
-        masks = {name: self.observed[name][rows_BL] & valid_BL for name in MODALITIES}
-        values = {name: self.features[name][rows_BL].masked_fill_(~masks[name][..., None], 0.0) for name in MODALITIES}
-        return Batch(
-            **values,
-            valid=valid_BL,
-            frame_mask=masks,
-            present=torch.stack([masks[name].any(dim=1) for name in MODALITIES], dim=1),
-            targets=self.targets[chosen_B],
-            condition=self.condition[chosen_B],
-        )
+
+@dataclass(frozen=True, slots=True)
+class MappedData:
+    """A part that stays in its files: every batch is gathered from the maps, scaled, and moved without its padding.
+
+    Attributes:
+        part: the mapped part.
+        lengths, targets, condition, length: see `DeviceData`; targets and condition are on the device.
+        staging: modality -> array that is written anew for every batch, in pinned memory where the device is CUDA.
+    """
+
+    part: MappedPart
+    lengths: Tensor
+    targets: Tensor
+    condition: Tensor
+    length: int
+    staging: dict[str, Tensor] = field(default_factory=dict)
+    copied: list[torch.cuda.Event] = field(default_factory=list)
+    """Reached when the staging arrays have been copied to a CUDA device and may be written again."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self.targets.device
+
+    @classmethod
+    def of(cls, part: TaskPart, length: int, device: torch.device) -> MappedData:
+        """Move the targets of a mapped part to the device, and nothing else."""
+        assert isinstance(part.data, MappedPart)
+        lengths = torch.from_numpy(np.diff(part.data.offsets))
+        targets, condition = torch.from_numpy(part.targets), torch.from_numpy(part.condition)
+        return cls(part.data, lengths, targets.to(device), condition.to(device), length)
+
+    def batch(self, chosen_B: Tensor, length: int | None = None) -> Batch:
+        """See `BatchSource`."""
+        chosen_B = chosen_B.cpu()
+        length_B = self.lengths[chosen_B]
+        total = int(length_B.sum())
+        staging = self._staging(total)
+        steps = self.part.gather(chosen_B.numpy(), {name: values.numpy() for name, values in staging.items()})
+        masks = torch.from_numpy(np.stack([steps.observed.get(n, np.zeros(total, np.bool_)) for n in MODALITIES]))
+        features = {n: self._moved(staging[n][:total]) if n in staging else self._nothing(total) for n in MODALITIES}
+        if self.device.type == "cuda":
+            self.copied[:] = [torch.cuda.current_stream(self.device).record_event()]
+        spans = torch.stack([length_B.cumsum(0) - length_B, length_B]).to(self.device)
+        observed = dict(zip(MODALITIES, masks.to(self.device).unbind(0), strict=True))
+        chosen_B = chosen_B.to(self.device)
+        targets, condition = self.targets[chosen_B], self.condition[chosen_B]
+        return _padded(features, observed, spans, length or self.length, targets, condition)
+
+    def _staging(self, total: int) -> dict[str, Tensor]:
+        """Room for `total` steps of every modality, when the device no longer reads what is in it."""
+        for event in self.copied:
+            event.synchronize()
+        pinned = self.device.type == "cuda"
+        for name, blocks in self.part.blocks.items():
+            if name not in self.staging or len(self.staging[name]) < total:
+                self.staging[name] = torch.empty(total + total // 4, blocks[0].shape[1], pin_memory=pinned)
+        return self.staging
+
+    def _moved(self, values: Tensor) -> Tensor:
+        return values.to(self.device, non_blocking=True)
+
+    def _nothing(self, total: int) -> Tensor:
+        return torch.zeros(total, 0, device=self.device)
+
+
+def _padded(
+    features: dict[str, Tensor],
+    observed: dict[str, Tensor],
+    spans_2B: Tensor,
+    length: int,
+    targets: Tensor,
+    condition: Tensor,
+) -> Batch:
+    """A batch of new tensors from flat steps.
+
+    Args:
+        features: modality -> (S, D).
+        observed: modality -> (S,) bool.
+        spans_2B: where each segment begins in these, and how many steps it has.
+        length: L; a longer segment keeps its first L steps.
+        targets, condition: of these B segments.
+    """
+    step_L = torch.arange(length, device=spans_2B.device)
+    valid_BL = step_L < spans_2B[1, :, None]
+    rows_BL = torch.where(valid_BL, spans_2B[0, :, None] + step_L, 0)
+    masks = {name: observed[name][rows_BL] & valid_BL for name in MODALITIES}
+    values = {name: features[name][rows_BL].masked_fill_(~masks[name][..., None], 0.0) for name in MODALITIES}
+    return Batch(
+        **values,
+        valid=valid_BL,
+        frame_mask=masks,
+        present=torch.stack([masks[name].any(dim=1) for name in MODALITIES], dim=1),
+        targets=targets,
+        condition=condition,
+    )

@@ -5,55 +5,48 @@ Legend: N = segments, T = steps of all segments after truncation, D = width of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mosei_schemas.dataset import (
-    ASSIGNMENT,
-    MANIFEST,
-    read_manifest,
-    read_normalization,
-    read_split_info,
-    reading,
-    split_path,
+from affect_models.data.index import (
+    Bools,
+    Floats,
+    Index,
+    Ints,
+    PartIndex,
+    feature_columns,
+    part_index,
+    read_index,
+    steps_of,
 )
-from mosei_schemas.errors import DatasetError
-from mosei_schemas.manifest import Manifest
+from affect_models.data.mapped import MappedPart, Steps, map_parts
+from affect_models.data.opened import OpenSplit, open_split
+from affect_models.data.scaling import scalers
+from mosei_schemas.dataset import map_segments
+from mosei_schemas.errors import ConfigError
 from mosei_schemas.names import MODALITIES
-from mosei_schemas.publish import sha256
-from mosei_schemas.splits import Normalization, Scaling, SplitInfo
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+__all__ = [
+    "OpenSplit",
+    "PackedPart",
+    "PartData",
+    "Residency",
+    "load_part",
+    "load_parts",
+    "open_parts",
+    "open_split",
+    "pool",
+    "resident",
+    "subset",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class OpenSplit:
-    """A dataset with one of its splits: everything but the segments themselves."""
-
-    dataset: Path
-    manifest: Manifest
-    info: SplitInfo
-    normalization: Normalization
-    part_of: dict[str, str]
-    group_of: dict[str, str]
-    manifest_sha256: str
-
-    @property
-    def dims(self) -> dict[str, int]:
-        """Width of every modality; 0 for one that the dataset does not have."""
-        return {m: self.manifest.modalities[m].dim if m in self.manifest.modalities else 0 for m in MODALITIES}
-
-    def has(self, part: str) -> bool:
-        """Whether the split has a segment in this part."""
-        return self.info.segments.get(part, 0) > 0
+Residency = Literal["auto", "memory", "mapped"]
+_CHUNK: Final = 256
+"""Segments of a mapped part that are in memory at a time where all are gone through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +69,9 @@ class PackedPart:
     video_id: list[str]
     group: list[str]
     labels: Floats
-    offsets: npt.NDArray[np.int64]
-    features: dict[str, Floats]
-    observed: dict[str, Bools]
+    offsets: Ints
+    features: Mapping[str, Floats]
+    observed: Mapping[str, Bools]
     steps_cut: int
     segments_cut: int
 
@@ -86,42 +79,34 @@ class PackedPart:
         return len(self.segment_id)
 
 
-def open_split(dataset: Path, name: str | None) -> OpenSplit:
-    """Open a dataset and one of its splits (the only one where `name` is None); reads no features.
+PartData = PackedPart | MappedPart
+Part = TypeVar("Part", bound=PackedPart | MappedPart)
+
+
+def open_parts(
+    split: OpenSplit, index: Index, parts: Sequence[PartIndex], residency: Residency = "auto"
+) -> Sequence[PartData]:
+    """Parts of a split, in memory or mapped; `auto` maps an Arrow dataset and reads a Parquet one.
+
+    Args:
+        split: the open split.
+        index: its segments.
+        parts: of these, the ones that are wanted.
+        residency: where the features are to lie.
 
     Raises:
-        DatasetError: either is missing, damaged, or the split was made for another build of the dataset.
+        ConfigError: a Parquet dataset is to be mapped.
+        DatasetError: a shard is missing or damaged.
     """
-    manifest = read_manifest(dataset)
-    folder = split_path(dataset, name)
-    info = read_split_info(folder)
-    digest = sha256(dataset / MANIFEST)
-    if info.manifest_sha256 != digest:
-        raise DatasetError(
-            "the split was made for another build of this dataset",
-            path=dataset,
-            ident=info.name,
-            remedy=f"split it again (mosei-align split {dataset} --overwrite ...)",
+    arrow = split.manifest.settings.file_format == "arrow"
+    if residency == "mapped" and not arrow:
+        raise ConfigError(
+            "only an Arrow dataset can be mapped, this one is Parquet",
+            path=split.dataset,
+            ident="train.residency",
+            remedy="build it with --format arrow, or read it into memory",
         )
-    with reading(folder / ASSIGNMENT, "split the dataset again"):
-        table = pq.read_table(folder / ASSIGNMENT)
-        ids = table.column("segment_id").to_pylist()
-        parts, groups = table.column("part").to_pylist(), table.column("group").to_pylist()
-    if len(set(ids)) != manifest.counts.kept:
-        raise DatasetError(
-            f"assigns {len(set(ids))} segments, the dataset has {manifest.counts.kept}",
-            path=folder / ASSIGNMENT,
-            remedy="split the dataset again",
-        )
-    return OpenSplit(
-        dataset,
-        manifest,
-        info,
-        read_normalization(folder),
-        dict(zip(ids, parts, strict=True)),
-        dict(zip(ids, groups, strict=True)),
-        digest,
-    )
+    return (map_parts if arrow and residency != "memory" else _read_parts)(split, index, parts)
 
 
 def load_part(split: OpenSplit, part: str, max_steps: int) -> PackedPart:
@@ -135,113 +120,127 @@ def load_part(split: OpenSplit, part: str, max_steps: int) -> PackedPart:
     Raises:
         DatasetError: a shard is missing or damaged.
     """
-    ids: list[str] = []
-    videos: list[str] = []
-    labels, lengths = [], []
-    blocks: dict[str, list[Any]] = {name: [] for name in split.manifest.modalities}
-    masks: dict[str, list[Any]] = {name: [] for name in split.manifest.modalities}
-    for table in _row_groups(split, part):
-        ids += table.column("segment_id").to_pylist()
-        videos += table.column("video_id").to_pylist()
-        labels.append(_flat(table.column("labels")).reshape(len(table), -1))
-        steps = table.column("steps").to_numpy().astype(np.int64)
-        lengths.append(steps)
-        keep = _within(steps, max_steps)
-        for name, info in split.manifest.modalities.items():
-            observed = _flat(table.column(f"{name}_valid"))[keep]
-            rows = _flat(table.column(name)).reshape(-1, info.dim)[keep]
-            blocks[name].append(_scaled(rows, observed, split.normalization.modalities[name], split))
-            masks[name].append(observed)
-    steps = np.concatenate(lengths) if lengths else np.empty(0, np.int64)
-    kept = np.minimum(steps, max_steps)
-    by_video = split.info.group_source == "segment_id"
-    return PackedPart(
-        part=part,
-        segment_id=ids,
-        video_id=videos,
-        # Where every segment is its own group, neighbours are still not independent: intervals go by video.
-        group=videos if by_video else [split.group_of[i] for i in ids],
-        labels=np.concatenate(labels) if labels else np.empty((0, len(split.manifest.label_columns)), np.float32),
-        offsets=np.concatenate(([0], np.cumsum(kept))),
-        features={n: np.concatenate(b) if b else np.empty((0, split.dims[n]), np.float32) for n, b in blocks.items()},
-        observed={n: np.concatenate(b) if b else np.empty(0, np.bool_) for n, b in masks.items()},
-        steps_cut=int((steps - kept).sum()),
-        segments_cut=int((steps > kept).sum()),
-    )
+    return load_parts(split, [part], max_steps)[0]
 
 
-def subset(part: PackedPart, keep: Bools) -> PackedPart:
-    """The segments where `keep` (N,) is true."""
-    if keep.all():
-        return part
-    rows = np.flatnonzero(keep)
-    lengths = np.diff(part.offsets)[rows]
-    steps = np.repeat(keep, np.diff(part.offsets))
+def load_parts(split: OpenSplit, parts: Sequence[str], max_steps: int) -> list[PackedPart]:
+    """Read several parts into memory, going through the shards once.
+
+    Args:
+        split: the open split.
+        parts: `train`, `valid` or `test`, none of them withheld.
+        max_steps: longer segments keep their first `max_steps` steps.
+
+    Raises:
+        DatasetError: a shard is missing or damaged.
+    """
+    index = read_index(split)
+    return _read_parts(split, index, [part_index(split, index, part, max_steps) for part in parts])
+
+
+def _read_parts(split: OpenSplit, index: Index, parts: Sequence[PartIndex]) -> list[PackedPart]:
+    """Read parts straight into their final arrays, with as many threads as Arrow has."""
+    loaded = [_with_room(split, part) for part in parts]
+    scaler = scalers(split.normalization)
+
+    def fill(first: int, table: pa.Table) -> None:
+        rows = slice(first, first + len(table))
+        vectors, valid = steps_of(split, table, index.steps[rows])
+        for wanted, part in zip(parts, loaded, strict=True):
+            source, place = wanted.places(index, rows)
+            for name, room in part.features.items():
+                observed = part.observed[name][place] = valid[name][source]
+                # Any mode but the default writes straight to `out`; the numbers are all within.
+                np.take(vectors[name], source, axis=0, out=room[place], mode="clip")
+                scaler[name].apply(room[place], observed)
+
+    for _ in map_segments(split.dataset, split.manifest, feature_columns(split), fill):
+        pass
+    return loaded
+
+
+def _with_room(split: OpenSplit, part: PartIndex) -> PackedPart:
+    """The part, with arrays still to be filled."""
+    total = int(part.offsets[-1])
+    dims = {name: info.dim for name, info in split.manifest.modalities.items()}
     return PackedPart(
         part=part.part,
-        segment_id=[part.segment_id[i] for i in rows],
-        video_id=[part.video_id[i] for i in rows],
-        group=[part.group[i] for i in rows],
-        labels=part.labels[rows],
-        offsets=np.concatenate(([0], np.cumsum(lengths))),
-        features={name: values[steps] for name, values in part.features.items()},
-        observed={name: values[steps] for name, values in part.observed.items()},
+        segment_id=part.segment_id,
+        video_id=part.video_id,
+        group=part.group,
+        labels=part.labels,
+        offsets=part.offsets,
+        features={name: np.empty((total, dim), np.float32) for name, dim in dims.items()},
+        observed={name: np.empty(total, np.bool_) for name in dims},
         steps_cut=part.steps_cut,
         segments_cut=part.segments_cut,
     )
 
 
-def pool(part: PackedPart, dims: Mapping[str, int]) -> Floats:
+def resident(part: PartData) -> PackedPart:
+    """The part in memory: itself, or a mapped one read whole."""
+    if isinstance(part, PackedPart):
+        return part
+    steps = part.gather(np.arange(len(part)))
+    return PackedPart(
+        part=part.part,
+        segment_id=part.segment_id,
+        video_id=part.video_id,
+        group=part.group,
+        labels=part.labels,
+        offsets=part.offsets,
+        features=steps.features,
+        observed=steps.observed,
+        steps_cut=part.steps_cut,
+        segments_cut=part.segments_cut,
+    )
+
+
+def subset(part: Part, keep: Bools) -> Part:
+    """The segments where `keep` (N,) is true."""
+    if keep.all():
+        return part
+    rows = np.flatnonzero(keep)
+    lengths = np.diff(part.offsets)
+    steps = np.repeat(keep, lengths)
+    chosen = replace(
+        part,
+        segment_id=[part.segment_id[i] for i in rows],
+        video_id=[part.video_id[i] for i in rows],
+        group=[part.group[i] for i in rows],
+        labels=part.labels[rows],
+        offsets=np.concatenate(([0], np.cumsum(lengths[rows]))),
+        observed={name: values[steps] for name, values in part.observed.items()},
+    )
+    if isinstance(chosen, MappedPart):
+        return replace(chosen, block=chosen.block[rows], begin=chosen.begin[rows])
+    return replace(chosen, features={name: values[steps] for name, values in chosen.features.items()})
+
+
+def pool(part: PartData, dims: Mapping[str, int]) -> Floats:
     """Mean and maximum over the observed steps of every modality, side by side: (N, 2 sum D); zeros for an absent one.
 
-    What the linear floor sees of a segment.
+    What the linear floor sees of a segment. Of a mapped part only a few segments are in memory at a time.
     """
-    columns = []
-    for name in (m for m in MODALITIES if dims[m]):
-        pooled = np.zeros((len(part), 2 * dims[name]), np.float32)
-        for i in range(len(part)):
-            span = slice(part.offsets[i], part.offsets[i + 1])
-            rows = part.features[name][span][part.observed[name][span]]
-            if len(rows):
-                pooled[i, : dims[name]] = rows.mean(axis=0)
-                pooled[i, dims[name] :] = rows.max(axis=0)
-        columns.append(pooled)
-    return np.concatenate(columns, axis=1)
+    pooled = np.zeros((len(part), 2 * sum(dims.values())), np.float32)
+    for first, steps in _in_turn(part):
+        column = 0
+        for name in (m for m in MODALITIES if dims[m]):
+            mean, top = (slice(column + k * dims[name], column + (k + 1) * dims[name]) for k in (0, 1))
+            for i in range(len(steps.offsets) - 1):
+                span = slice(steps.offsets[i], steps.offsets[i + 1])
+                rows = steps.features[name][span][steps.observed[name][span]]
+                if len(rows):
+                    pooled[first + i, mean] = rows.mean(axis=0)
+                    pooled[first + i, top] = rows.max(axis=0)
+            column += 2 * dims[name]
+    return pooled
 
 
-def _row_groups(split: OpenSplit, part: str) -> Iterator[pa.Table]:
-    """The part's rows, a row group at a time, in dataset order."""
-    names = list(split.manifest.modalities)
-    columns = ["segment_id", "video_id", "labels", "steps", *names, *(f"{name}_valid" for name in names)]
-    for shard in split.manifest.shards:
-        path = split.dataset / shard.name
-        with reading(path, "build the dataset again"), pq.ParquetFile(path) as file:
-            for number in range(file.num_row_groups):
-                ids = file.read_row_group(number, columns=["segment_id"]).column(0).to_pylist()
-                chosen = [split.part_of.get(i) == part for i in ids]
-                if any(chosen):
-                    yield file.read_row_group(number, columns=columns).filter(pa.array(chosen))
-
-
-def _flat(column: pa.ChunkedArray) -> Any:
-    """The innermost values of a (nested) list column, as one flat array."""
-    array = column.combine_chunks()
-    while isinstance(array, pa.ListArray | pa.FixedSizeListArray):
-        array = array.flatten()
-    return array.to_numpy(zero_copy_only=False)
-
-
-def _within(steps: npt.NDArray[np.int64], max_steps: int) -> Bools:
-    """Which steps of consecutive segments are among the first `max_steps` of theirs."""
-    begins = np.repeat(np.cumsum(steps) - steps, steps)
-    within: Bools = np.arange(int(steps.sum())) - begins < max_steps
-    return within
-
-
-def _scaled(rows: Floats, observed: Bools, scaling: Scaling, split: OpenSplit) -> Floats:
-    """(x - mean) / std, clipped; zeros where not observed."""
-    mean, std = np.array(scaling.mean, np.float32), np.array(scaling.std, np.float32)
-    clamp = np.float32(split.normalization.clamp)
-    scaled: Floats = np.clip((rows - mean) / std, -clamp, clamp)
-    scaled[~observed] = 0
-    return scaled
+def _in_turn(part: PartData) -> Iterator[tuple[int, Steps]]:
+    """All segments in order, some at a time, with the number of the first of them."""
+    if isinstance(part, PackedPart):
+        yield 0, Steps(part.offsets, part.features, part.observed)
+        return
+    for first in range(0, len(part), _CHUNK):
+        yield first, part.gather(np.arange(first, min(first + _CHUNK, len(part))))

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from affect_models.data.packed import PackedPart, subset
+from affect_models.data.index import part_index, read_index
+from affect_models.data.opened import OpenSplit
+from affect_models.data.packed import PartData, Residency, open_parts, subset
 from mosei_schemas.labels import (
     EMOTIONS,
     SENTIMENT_CLASSES,
     LabelPolicy,
+    Targets,
     Task,
     emotion_intensities,
     make_targets,
@@ -37,7 +40,7 @@ class TaskPart:
         without_target: segments left out, by reason.
     """
 
-    data: PackedPart
+    data: PartData
     targets: npt.NDArray[Any]
     classes: tuple[str, ...]
     condition: npt.NDArray[np.int64]
@@ -54,10 +57,45 @@ class TaskPart:
         return np.bincount(self.condition, minlength=len(self.condition_names))
 
 
-def task_part(part: PackedPart, task: Task, columns: Sequence[str], policy: LabelPolicy) -> TaskPart:
+def open_task_parts(
+    split: OpenSplit,
+    parts: Sequence[str],
+    task: Task,
+    policy: LabelPolicy,
+    max_steps: int,
+    residency: Residency = "auto",
+) -> list[TaskPart]:
+    """Parts of a split with their targets; features are read only of segments that have one.
+
+    Args:
+        split: the open split.
+        parts: `train`, `valid` or `test`, none of them withheld.
+        task: what the targets are.
+        policy: what becomes of rows whose strongest emotion is not defined.
+        max_steps: longer segments keep their first `max_steps` steps.
+        residency: where the features are to lie.
+
+    Raises:
+        ConfigError: a Parquet dataset is to be mapped.
+        DatasetError: a shard is missing or damaged.
+    """
+    index = read_index(split)
+    members = [part_index(split, index, part, max_steps) for part in parts]
+    columns = split.manifest.label_columns
+    found = [make_targets(task, member.labels, columns, policy) for member in members]
+    wanted = [member.subset(targets.usable) for member, targets in zip(members, found, strict=True)]
+    opened = open_parts(split, index, wanted, residency)
+    return [_with_targets(part, task, columns, targets) for part, targets in zip(opened, found, strict=True)]
+
+
+def task_part(part: PartData, task: Task, columns: Sequence[str], policy: LabelPolicy) -> TaskPart:
     """Give a part its targets; segments without one are left out and counted."""
     found = make_targets(task, part.labels, columns, policy)
-    data = subset(part, found.usable)
+    return _with_targets(subset(part, found.usable), task, columns, found)
+
+
+def _with_targets(data: PartData, task: Task, columns: Sequence[str], found: Targets) -> TaskPart:
+    """The segments that have a target, with it."""
     targets = found.values[found.usable]
     if task.kind == "multiclass":
         condition, names = targets.astype(np.int64), found.classes

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from affect_models.data.packed import Residency
 from affect_models.nets.registry import MODELS
 from affect_models.training.augment import AugmentConfig
 from affect_models.training.losses import LossConfig
@@ -52,6 +53,9 @@ class TrainConfig(Strict):
     """Seed of the weights, the order of the segments and every random draw."""
     device: str = "auto"
     """`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ..."""
+    residency: Residency = "auto"
+    """Where features lie while training: in `memory` (on the device), or `mapped`: in the files of an Arrow dataset,
+    from which every batch is gathered, for datasets larger than memory. `auto` maps Arrow and reads Parquet."""
 
 
 class LabelConfig(Strict):

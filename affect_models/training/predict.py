@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from affect_models.data.device import DeviceData
+from affect_models.data.device import BatchSource
 from mosei_schemas.labels import Kind
 
 BATCH = 256
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, data: DeviceData, kind: Kind) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
+def predict(network: nn.Module, data: BatchSource, kind: Kind) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
     """Predict every segment, in order; targets are not shown to the network.
 
     Returns:
@@ -30,7 +30,7 @@ def predict(network: nn.Module, data: DeviceData, kind: Kind) -> tuple[npt.NDArr
     scores: list[Tensor] = []
     weights: list[Tensor] = []
     for first in range(0, len(data), BATCH):
-        chosen = torch.arange(first, min(first + BATCH, len(data)), device=data.lengths.device)
+        chosen = torch.arange(first, min(first + BATCH, len(data)))
         length = int(data.lengths[chosen].max())
         output = network(data.batch(chosen, length).without_targets())
         scores.append(_probabilities(output.prediction.float(), kind))

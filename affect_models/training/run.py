@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from affect_models.data.device import DeviceData
-from affect_models.data.packed import OpenSplit, load_part, open_split, pool
-from affect_models.data.tasks import TaskPart, task_part
+from affect_models.data.device import device_data
+from affect_models.data.packed import OpenSplit, open_split, pool
+from affect_models.data.tasks import TaskPart, open_task_parts
 from affect_models.evaluation.floors import LinearFloor, linear_floor, majority_floor
 from affect_models.evaluation.metrics import PRIMARY, Evaluation, evaluate
 from affect_models.training import checkpoint as checkpoints
@@ -36,7 +36,7 @@ BEST: Final = "checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What is known before training starts."""
+    """What is known before training starts; `split` withholds test."""
 
     split: OpenSplit
     task: Task
@@ -88,14 +88,13 @@ def default_task(dataset: Path) -> str:
 
 
 def load(dataset: Path, split_name: str | None, config: RunConfig) -> Loaded:
-    """Open the split and read train and valid.
+    """Open the split and read (or map) train and valid; test cannot be read through what is returned.
 
     Raises:
         DatasetError: the split has no train or no valid part, or a part has no segment with a target.
     """
-    split = open_split(dataset, split_name)
+    split = open_split(dataset, split_name).withholding("test")
     task = find_task(config.task)
-    parts = []
     for part in ("train", "valid"):
         if not split.has(part):
             raise DatasetError(
@@ -103,21 +102,21 @@ def load(dataset: Path, split_name: str | None, config: RunConfig) -> Loaded:
                 path=dataset,
                 remedy="make a split with train and valid",
             )
-        seen = _load_task_part(split, part, task, config)
+    train, valid = _task_parts(split, ("train", "valid"), task, config)
+    for seen in (train, valid):
         if not len(seen):
             raise DatasetError(
-                f"no segment of {part} has a target for {task.name}",
+                f"no segment of {seen.data.part} has a target for {task.name}",
                 path=dataset,
                 ident=split.info.name,
                 remedy="choose another task or split",
             )
-        parts.append(seen)
-    return Loaded(split, task, *parts)
+    return Loaded(split, task, train, valid)
 
 
-def _load_task_part(split: OpenSplit, part: str, task: Task, config: RunConfig) -> TaskPart:
-    packed = load_part(split, part, config.train.max_steps)
-    return task_part(packed, task, split.manifest.label_columns, config.labels.policy())
+def _task_parts(split: OpenSplit, parts: Sequence[str], task: Task, config: RunConfig) -> list[TaskPart]:
+    train = config.train
+    return open_task_parts(split, parts, task, config.labels.policy(), train.max_steps, train.residency)
 
 
 def claim_folder(out: Path | None, loaded: Loaded, config: RunConfig) -> Path:
@@ -181,7 +180,7 @@ def _evaluate(loaded: Loaded, config: RunConfig, folder: Path, fitted: FitResult
     test = None
     notes = []
     if loaded.split.has("test"):
-        test_part = _load_task_part(loaded.split, "test", loaded.task, config)
+        (test_part,) = _task_parts(loaded.split.released(), ["test"], loaded.task, config)
         if len(test_part):
             test = _measure(loaded, "test", test_part, config, folder, floor)
         else:
@@ -237,7 +236,7 @@ def _measure(
     kind = loaded.task.kind
     device = choose_device(config.train.device)
     network, _ = checkpoints.load(folder / BEST)
-    scores, _ = predict(network.to(device), DeviceData.of(part, config.train.max_steps, device), kind)
+    scores, _ = predict(network.to(device), device_data(part, config.train.max_steps, device), kind)
     _write_predictions(folder / f"predictions-{name}.parquet", part, scores)
 
     def judged(values: Any) -> Evaluation:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_models.data.batch import Streams
-from affect_models.data.device import DeviceData
+from affect_models.data.device import BatchSource, device_data
 from affect_models.data.tasks import TaskPart
 from affect_models.evaluation.metrics import PRIMARY, point_metrics
 from affect_models.training import checkpoint as checkpoints
@@ -84,8 +84,8 @@ def fit(
     torch.manual_seed(config.train.seed)
     streams = Streams.seeded(config.train.seed, device)
     order = torch.Generator().manual_seed(config.train.seed)
-    train_data = DeviceData.of(train, config.train.max_steps, device)
-    valid_data = DeviceData.of(valid, config.train.max_steps, device)
+    train_data = device_data(train, config.train.max_steps, device)
+    valid_data = device_data(valid, config.train.max_steps, device)
     weight_C = class_weights(torch.from_numpy(train.class_counts()), config.loss.class_weights)
     weight_C = None if weight_C is None or kind == "regression" else weight_C.to(device)
     optimizer = torch.optim.AdamW(
@@ -95,7 +95,7 @@ def fit(
     best_value, best_epoch = math.nan, 0
     for epoch in range(config.train.epochs):
         epoch_began = time.monotonic()
-        batches = make_batches(train_data.lengths.cpu(), config, order)
+        batches = make_batches(train_data.lengths, config, order)
         losses = _train_epoch(
             network, optimizer, train_data, batches, config, kind, weight_C, streams, epoch, step_done
         )
@@ -144,7 +144,7 @@ def _entry(
 def _train_epoch(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    data: DeviceData,
+    data: BatchSource,
     batches: list[Tensor],
     config: RunConfig,
     kind: Kind,
@@ -156,13 +156,13 @@ def _train_epoch(
     """One pass over train; the device is asked for numbers only at its end."""
     network.train()
     sums: dict[str, Tensor] = {}
-    device = data.lengths.device
+    device = data.device
     total_steps = len(batches) * config.train.epochs
     for step, chosen in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = config.train.lr * cosine_factor(epoch * len(batches) + step, total_steps)
         length = int(data.lengths[chosen].max()) if config.train.buckets > 1 else None
-        batch = augment(data.batch(chosen.to(device), length), streams, config.augment)
+        batch = augment(data.batch(chosen, length), streams, config.augment)
         output = network(batch, streams)
         assert batch.targets is not None
         task = task_loss(output.prediction, batch.targets, kind, config.loss, weight_C)

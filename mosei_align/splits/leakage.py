@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,25 +27,23 @@ def find_leakage(segments: SegmentList, groups: Sequence[str], parts: Sequence[s
 
 
 def _spread(keys: Sequence[str], parts: Sequence[str]) -> int:
-    found: dict[str, set[str]] = {}
-    for key, part in zip(keys, parts, strict=True):
-        if part != UNASSIGNED:
-            found.setdefault(key, set()).add(part)
-    return sum(len(places) > 1 for places in found.values())
+    places = Counter(key for key, part in set(zip(keys, parts, strict=True)) if part != UNASSIGNED)
+    return sum(count > 1 for count in places.values())
 
 
 def _overlapping(segments: SegmentList, parts: Sequence[str]) -> int:
     """Pairs of one video that overlap in time and lie in different parts: a sweep in order of start."""
     count = 0
+    starts, videos = segments.start_s.tolist(), segments.video_id.tolist()
     # As in the alignment, an instant is an interval of the smallest length.
-    ends = np.maximum(segments.end_s, np.nextafter(segments.start_s, np.inf))
+    ends = np.maximum(segments.end_s, np.nextafter(segments.start_s, np.inf)).tolist()
     open_video, open_rows = None, list[int]()
-    for row in np.lexsort((segments.start_s, segments.video_id.astype(str))):
+    for row in np.lexsort((segments.start_s, segments.video_id.astype(str))).tolist():
         if parts[row] == UNASSIGNED:
             continue
-        if segments.video_id[row] != open_video:
-            open_video, open_rows = segments.video_id[row], []
-        open_rows = [other for other in open_rows if ends[other] > segments.start_s[row]]
+        if videos[row] != open_video:
+            open_video, open_rows = videos[row], []
+        open_rows = [other for other in open_rows if ends[other] > starts[row]]
         count += sum(parts[other] != parts[row] for other in open_rows)
-        open_rows.append(int(row))
+        open_rows.append(row)
     return count

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mosei_schemas.dataset import reading
+from mosei_schemas.dataset import flat_values
+from mosei_schemas.dataset import read_segments as read_tables
 from mosei_schemas.errors import DatasetError
 from mosei_schemas.labels import (
     EMOTIONS,
@@ -50,14 +50,11 @@ def read_segments(dataset: Path, manifest: Manifest) -> SegmentList:
     Raises:
         DatasetError: a shard is missing or damaged, or the dataset has no segment.
     """
-    tables = []
-    for shard in manifest.shards:
-        with reading(dataset / shard.name, "build it again"):
-            tables.append(pq.read_table(dataset / shard.name, columns=list(_COLUMNS)))
+    tables = list(read_tables(dataset, manifest, _COLUMNS))
     if not tables:
         raise DatasetError("has no segment", path=dataset, remedy="see its ledger.parquet for the reasons")
     table = pa.concat_tables(tables)
-    labels = table.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    labels = flat_values(table.column("labels"))
     names, classes, by = strata(labels.reshape(len(table), -1), manifest.label_columns)
     columns = {name: np.array(table.column(name).to_pylist(), object) for name in _COLUMNS[:3]}
     times = {name: table.column(name).to_numpy() for name in ("start_s", "end_s")}

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from affect_models.data.packed import load_part
+from affect_models.data.tasks import open_task_parts
 from affect_models.training import checkpoint as checkpoints
 from affect_models.training import run as run_module
 from affect_models.training.config import RunConfig, load_config
@@ -117,11 +118,11 @@ def test_test_is_opened_once_after_training(
 ) -> None:
     events: list[str] = []
 
-    def spy(split: Any, part: str, max_steps: int) -> Any:
-        events.append(part)
-        return load_part(split, part, max_steps)
+    def spy(split: Any, parts: Any, *rest: Any) -> Any:
+        events.append(" ".join(parts))
+        return open_task_parts(split, parts, *rest)
 
-    monkeypatch.setattr(run_module, "load_part", spy)
+    monkeypatch.setattr(run_module, "open_task_parts", spy)
     run(
         shared_dataset,
         "speaker-disjoint",
@@ -129,7 +130,9 @@ def test_test_is_opened_once_after_training(
         tmp_path / "run",
         epoch_done=lambda e: events.append(f"e{e['epoch']}"),
     )
-    assert events == ["train", "valid", "e1", "e2", "e3", "test"]
+    assert events == ["train valid", "e1", "e2", "e3", "test"]
+    with pytest.raises(InputError, match="withheld"):
+        load_part(load(shared_dataset, "speaker-disjoint", small()).split, "test", 16)
 
 
 def test_the_run_does_not_depend_on_what_test_holds(dataset: Path, tmp_path: Path) -> None:

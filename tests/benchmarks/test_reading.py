@@ -188,7 +188,12 @@ def test_gathering_here_beside_a_loader_with_workers(benchmark: Any, parquet: Pa
         pass
     ours = fastest(lambda: [data.batch(some).valid for some in chosen.split(BATCH)])
     benchmark(lambda: data.batch(chosen[:BATCH]))
-    say("a batch of 64 gathered here", ours / batches, fastest(lambda: sum(1 for _ in loader)) / batches, "DataLoader, 2 workers")
+    say(
+        "a batch of 64 gathered here",
+        ours / batches,
+        fastest(lambda: sum(1 for _ in loader)) / batches,
+        "DataLoader, 2 workers",
+    )
 
 
 def private_bytes() -> int:

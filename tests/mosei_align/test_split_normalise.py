@@ -129,7 +129,7 @@ def test_a_modality_without_a_valid_step_in_train(csd: Any, tmp_path: Path) -> N
 def test_a_missing_shard_is_one_line(csd: Any, tmp_path: Path) -> None:
     result, _ = dataset(csd, tmp_path)
     (result.out / "segments" / "part-00001.parquet").write_bytes(b"PAR1 but not really")
-    with pytest.raises(DatasetError, match=r"part-00001\.parquet: missing or damaged; build it again"):
+    with pytest.raises(DatasetError, match=r"part-00001\.parquet: missing or damaged; build the dataset again"):
         fit(result.out, result.manifest, np.ones(8, np.bool_), 10.0)
     (result.out / "segments" / "part-00001.parquet").unlink()
     with pytest.raises(DatasetError, match="missing or damaged"):
