@@ -18,7 +18,7 @@ from mosei_schemas.manifest import NonFinite
 Features = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-_BLOCK_ROWS: Final = 1024
+_BLOCK_ROWS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)

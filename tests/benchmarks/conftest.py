@@ -1,6 +1,6 @@
 """Corpora for the benchmarks: small ones made on the way, or those of full size that the environment names.
 
-MOSEI_BENCH_CORPUS: a folder made by `mosei-align sample --scale mosei`. MOSEI_BENCH_GZIP_CORPUS: one made with `--gzip`.
+MOSEI_BENCH_CORPUS: a folder made by `mosei-align sample --scale mosei`; MOSEI_BENCH_GZIP_CORPUS: one with `--gzip`.
 """
 
 import os
