@@ -18,6 +18,7 @@ from mosei_align.building.workdir import (
     claimed,
     differences,
     discard,
+    discard_staging,
     hidden_workdir,
     parts_folder,
     read_plan,
@@ -109,6 +110,7 @@ def build(
         local_engine(workers or 1 if engine is None else 1) as here,
     ):
         check_target(out, overwrite=overwrite)  # Again: another build may have ended since.
+        discard_staging(out)
         _check_leftover(work, resume=resume, overwrite=overwrite)
         corpus = open_corpus(folder, sources or SourceSettings(), here)
         plan, speakers = make_plan(corpus, settings, speakers_file)
@@ -182,6 +184,7 @@ def merge(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> 
     with ExitStack() as locks:
         for folder in folders:
             locks.enter_context(claimed(folder, "alone"))
+        discard_staging(out)
         pieces = _gather(folders, plan)
         facts = partial(run_facts, began, "merge", 1, 0)
         done = assemble(out, plan, pieces, facts)

@@ -16,7 +16,7 @@ from mosei_align.sources.sequence import Readable, VideoSequence, decoded
 from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import State, StepSource
 
-_SAME_TIME_S = 1e-3
+SAME_TIME_S = 1e-3
 """A word and its vector are one row in two files if their times agree this well (float32 times differ a little)."""
 
 
@@ -154,15 +154,15 @@ def match(start_s: Seconds, end_s: Seconds, text: VideoSequence) -> Indices:
     """
     if not len(text):
         return np.full(len(start_s), -1)
-    first = np.searchsorted(text.start_s, start_s - _SAME_TIME_S, side="left")
-    last = np.searchsorted(text.start_s, start_s + _SAME_TIME_S, side="right")
+    first = np.searchsorted(text.start_s, start_s - SAME_TIME_S, side="left")
+    last = np.searchsorted(text.start_s, start_s + SAME_TIME_S, side="right")
     rows = np.minimum(first, len(text) - 1)
-    same: npt.NDArray[np.bool_] = (last > first) & (np.abs(text.end_s[rows] - end_s) <= _SAME_TIME_S)
+    same: npt.NDArray[np.bool_] = (last > first) & (np.abs(text.end_s[rows] - end_s) <= SAME_TIME_S)
     found = np.where(same, rows, -1)
     taken: set[int] = set()
     # Only where several rows begin together is there anything to choose: each word takes the first that is left.
     for word in np.flatnonzero(last - first > 1):
-        fitting = [row for row in range(first[word], last[word]) if abs(text.end_s[row] - end_s[word]) <= _SAME_TIME_S]
+        fitting = [row for row in range(first[word], last[word]) if abs(text.end_s[row] - end_s[word]) <= SAME_TIME_S]
         found[word] = next((row for row in fitting if row not in taken), fitting[0] if fitting else -1)
         taken.add(int(found[word]))
     return found

@@ -24,7 +24,7 @@ from mosei_align.alignment.frames import (
     zero_rows,
 )
 from mosei_align.alignment.policies import decide, modality_state, steps_needed
-from mosei_align.alignment.steps import Steps, Words, find_words, match, step_modality, video_steps
+from mosei_align.alignment.steps import SAME_TIME_S, Steps, Words, find_words, match, step_modality, video_steps
 from mosei_align.intervals import Indices, Seconds, Spans
 from mosei_align.sources.labels import LabelRows
 from mosei_align.sources.sequence import Readable, SequenceFacts, VideoSequence
@@ -126,6 +126,9 @@ def align_video(
     spoken = find_words(words, text, None if text is None else zero_rows(text.features), settings.pause_token)
     stepped = streams.get(settings.frames_of) if settings.frames_of else None
     steps = video_steps(settings, spoken, stepped, starts, ends)
+    if settings.steps == "words" and set(streams) == {"text"}:
+        # Where text is all there is, a segment without words has nothing that uniform steps could hold.
+        steps = [s if s.source is StepSource.WORDS else Steps(StepSource.NONE, _NONE, _NONE) for s in steps]
     spans = _needed(steps, starts, ends)
     sequences = {
         name: text if name == "text" and text is not None else stream.read(spans) for name, stream in streams.items()
@@ -161,10 +164,15 @@ def _text_for_words(words: VideoSequence | None, streams: Mapping[str, Readable]
 
 
 def _needed(steps: list[Steps], starts: Seconds, ends: Seconds) -> Spans:
-    """The stretches of a video that a labelled segment or one of its steps covers."""
-    return Spans.covering(
-        np.concatenate([starts, *(s.start_s for s in steps)]), np.concatenate([ends, *(s.end_s for s in steps)])
-    )
+    """The stretches of a video that a labelled segment or one of its steps covers.
+
+    A word's vector may have times that differ a little (see `match`): where the word is too short to overlap it, the
+    stretch is longer.
+    """
+    step_starts = np.concatenate([_NONE, *(s.start_s for s in steps)])
+    step_ends = np.concatenate([_NONE, *(s.end_s for s in steps)])
+    more = np.where(step_ends - step_starts < SAME_TIME_S, SAME_TIME_S, 0)
+    return Spans.covering(np.concatenate([starts, step_starts - more]), np.concatenate([ends, step_ends + more]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +263,5 @@ def _decide(
         state = modality_state(modality.video_state, modality.frames, modality.valid_steps, needed)
         rows[name] = ModalityRow(state, modality.frames, modality.invalid_frames, modality.valid_steps)
     reason = decide(settings, {name: row.state for name, row in rows.items()}, steps.source)
-    # Where text is all there is, a segment without words has nothing that uniform steps could hold.
-    nothing = reason is Reason.NO_WORDS and settings.policy == "masked"
-    source, count = (StepSource.NONE, 0) if nothing else (steps.source, len(steps))
-    entry = LedgerRow(*place, reason, source, count, rows)
+    entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
     return entry, {name: (modality.values, modality.valid) for name, modality in found.items()}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -48,8 +50,8 @@ def claimed(folder: Path, sharing: Literal["alone", "together"]) -> Iterator[Non
         _lock(descriptor, folder, sharing)
         while os.fstat(descriptor).st_nlink == 0:
             # Its last holder removed the folder between our opening and our locking it.
-            os.close(descriptor)
-            descriptor = _open_lock(folder)
+            removed, descriptor = descriptor, _open_lock(folder)
+            os.close(removed)
             _lock(descriptor, folder, sharing)
         yield
     finally:
@@ -57,11 +59,16 @@ def claimed(folder: Path, sharing: Literal["alone", "together"]) -> Iterator[Non
 
 
 def _open_lock(folder: Path) -> int:
-    try:
-        (folder / PIECES).mkdir(parents=True, exist_ok=True)
-        return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    tries = 100
+    while True:
+        tries -= 1
+        try:
+            (folder / PIECES).mkdir(parents=True, exist_ok=True)
+            return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            # Its last holder may be removing the folder this very moment.
+            if not tries or not isinstance(error, FileNotFoundError | FileExistsError):
+                raise unwritable(folder, error) from error
 
 
 def _lock(descriptor: int, folder: Path, sharing: Literal["alone", "together"]) -> None:
@@ -99,8 +106,13 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
-    """Say whose shards these are."""
-    write_bytes(folder / PLAN, to_json(plan))
+    """Say whose shards these are; runs that begin together, with one process id on two machines, may all do so."""
+    own = folder / f".{uuid4().hex}.{PLAN}"
+    write_bytes(own, to_json(plan))
+    try:
+        own.replace(folder / PLAN)
+    except OSError as error:
+        raise unwritable(folder / PLAN, error) from error
 
 
 def differences(ours: Plan, theirs: Plan) -> str:
@@ -125,3 +137,23 @@ def differences(ours: Plan, theirs: Plan) -> str:
 def discard(folder: Path) -> None:
     """Remove a work folder with what is in it."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_staging(out: Path) -> None:
+    """Remove what processes of this machine that were killed while they put the dataset together left beside it."""
+    out = out.absolute()
+    mine = re.escape(f".{out.name}.{os.uname().nodename}.")
+    for path in out.parent.iterdir():
+        named = re.fullmatch(rf"{mine}(\d+)\.part", path.name)
+        if named and not _lives(int(named[1])):
+            discard(path)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -101,6 +101,18 @@ def snapshot() -> Callable[[Path], dict[str, bytes]]:
 
 
 @pytest.fixture(scope="session")
+def content(snapshot: Callable[[Path], dict[str, bytes]]) -> Callable[[Path], dict[str, bytes]]:
+    """What of a dataset must not differ from run to run: all but `build.json`, which must be there."""
+
+    def take(folder: Path) -> dict[str, bytes]:
+        files = snapshot(folder)
+        del files["build.json"]
+        return files
+
+    return take
+
+
+@pytest.fixture(scope="session")
 def one_line() -> Callable[..., str]:
     """Call something that must raise one of the project's errors, and return its one line."""
 

@@ -5,7 +5,9 @@ the project. Times lie on a grid of quarters, so that touching, equal, nested an
 feature values are such that every mean is exact.
 """
 
+import dataclasses
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from mosei_align.alignment.video import AlignedVideo, align_video
 from mosei_align.sources.csd import CsdFile
 from mosei_align.sources.labels import read_labels
-from mosei_align.sources.sequence import VideoSequence, read_sequence
+from mosei_align.sources.sequence import open_stream, read_sequence
 from mosei_schemas.manifest import BuildSettings
 
 NAN, INF = math.nan, math.inf
@@ -130,17 +132,13 @@ def expected(case: Case, chosen: BuildSettings) -> tuple[list[dict[str, Any]], d
             row["reason"] = "label_value"
         if row["reason"]:
             continue
-        mine = owned(words, (start, end))
-        if mine:
-            steps, row["from"] = [w[:2] for w in mine], "words"
-        elif set(case.sequences) != {"text"}:
-            steps, row["from"] = bins(start, end, chosen.fallback_bin_s), "uniform"
-        else:
-            steps = []
+        row["from"], steps = steps_of(chosen, words, cleaned, (start, end))
         row["steps"] = len(steps)
+        own = chosen.frames_of if row["from"] == "frames" else "text" if row["from"] == "words" else None
         features: dict[str, list[list[float] | None]] = {}
         for name, (state, rows) in cleaned.items():
-            features[name] = [one_step(name, step, rows, mode, row["from"]) for step in steps]
+            mine = owned(rows, (start, end)) if row["from"] == "frames" and name == own else None
+            features[name] = [one_step(name, step, rows, mode, own, mine and mine[k]) for k, step in enumerate(steps)]
             seen = [r for r in rows if shared(r[:2], (start, end)) > 0 and (name != "text" or not is_zero(r[2]))]
             good = sum(vector is not None for vector in features[name])
             needed = max(chosen.min_coverage_steps, math.ceil(round(chosen.min_coverage_share * len(steps), 6)))
@@ -148,16 +146,48 @@ def expected(case: Case, chosen: BuildSettings) -> tuple[list[dict[str, Any]], d
                 state = "low_coverage" if good else "all_invalid" if seen else "no_overlap"
             invalid = sum(not is_valid(r[2], name, mode) for r in seen)
             row[name] = (state, len(seen), invalid, good)
-        row["reason"] = verdict(row, list(cleaned), chosen.policy)
+        row["reason"] = verdict(row, list(cleaned), chosen)
         if row["reason"] is None:
-            tokens = [w[2].decode() for w in mine if w[2] is not None]
+            known = [w for w in words if w[2] is not None]
+            if row["from"] == "words":
+                tokens = [w[2].decode() for w in owned(words, (start, end)) if w[2] is not None]
+            else:
+                tokens = spoken(steps, known)
             kept[number] = {"labels": values, "times": steps, "tokens": tokens, **features}
     return ledger, kept
 
 
-def one_step(name: str, step: tuple[float, float], rows: list[Row], mode: str, source: str) -> list[float] | None:
-    if name == "text" and source == "words":
-        own = [r[2] for r in rows if r[:2] == step]
+def steps_of(
+    chosen: BuildSettings, words: list[Row], cleaned: dict[str, tuple[str, list[Row]]], span: tuple[float, float]
+) -> tuple[str, list[tuple[float, float]]]:
+    """Where a segment's steps come from, and their times."""
+    if chosen.steps == "uniform":
+        assert chosen.uniform_bin_s is not None
+        return "uniform", bins(*span, chosen.uniform_bin_s)
+    mine = owned(cleaned[chosen.frames_of][1] if chosen.frames_of else words, span)
+    if mine:
+        return chosen.steps, [row[:2] for row in mine]
+    if chosen.steps == "words" and set(cleaned) == {"text"}:
+        return "none", []
+    return "uniform", bins(*span, chosen.fallback_bin_s)
+
+
+def spoken(steps: list[tuple[float, float]], words: list[Row]) -> list[str]:
+    """The words whose middle lies in each step; where steps overlap, it is in the one that began last before it."""
+    told: list[list[str]] = [[] for _ in steps]
+    for start, end, token in words:
+        middle = (start + end) / 2
+        begun = [k for k, step in enumerate(steps) if step[0] <= middle]
+        if begun and middle < steps[begun[-1]][1]:
+            told[begun[-1]].append(token.decode())
+    return [" ".join(found) for found in told] if any(told) else []
+
+
+def one_step(
+    name: str, step: tuple[float, float], rows: list[Row], mode: str, own_in: str | None, own_row: Row | None
+) -> list[float] | None:
+    if name == own_in:
+        own = [own_row[2]] if own_row else [r[2] for r in rows if r[:2] == step]
         if own:
             vector = own[0]
             if not is_valid(vector, name, mode) or (mode == "column" and not finite(*vector)):
@@ -166,15 +196,15 @@ def one_step(name: str, step: tuple[float, float], rows: list[Row], mode: str, s
     return average([r[2] for r in rows if shared(r[:2], step) > 0 and is_valid(r[2], name, mode)], mode)
 
 
-def verdict(row: dict[str, Any], names: list[str], policy: str) -> str | None:
+def verdict(row: dict[str, Any], names: list[str], chosen: BuildSettings) -> str | None:
     states = {name: row[name][0] for name in names}
-    if policy == "strict":
-        if row["from"] != "words":
-            return "no_words"
+    if chosen.policy == "strict":
+        if chosen.steps != "uniform" and row["from"] != chosen.steps:
+            return "no_words" if chosen.steps == "words" else f"no_{chosen.frames_of}"
         return next((f"no_{name}" for name in ("text", "audio", "video") if states[name] != "ok"), None)
     if "ok" in states.values():
         return None
-    return "no_words" if names == ["text"] and row["from"] != "words" else "nothing_observed"
+    return "no_words" if row["from"] == "none" else "nothing_observed"
 
 
 # ---------------------------------------------------------------- random videos
@@ -263,6 +293,17 @@ chosen_settings = st.builds(
 )
 
 
+def with_steps(kind: str, width: float, policy: str, chosen: BuildSettings) -> BuildSettings:
+    """The settings with other steps and policy, checked as a whole."""
+    told: dict[str, Any] = {"steps": kind.partition(":")[0], "policy": policy}
+    told |= {"uniform_bin_s": width} if kind == "uniform" else {}
+    told |= {"frames_of": kind.partition(":")[2]} if ":" in kind else {}
+    return BuildSettings.model_validate(chosen.model_dump() | told)
+
+
+step_kinds = st.sampled_from(["words", "words", "uniform", "frames:text", "frames:audio", "frames:video"])
+
+
 # ---------------------------------------------------------------- both, side by side
 
 
@@ -299,14 +340,36 @@ def align(csd: Any, folder: Path, case: Case, chosen: BuildSettings) -> AlignedV
     }
     case.short = {name for name, was_cut in done.items() if was_cut}
 
-    def read(name: str) -> VideoSequence:
-        with CsdFile(folder / f"{name}.csd") as file:
-            return read_sequence(file, file.index(), "v")
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(CsdFile(folder / f"{name}.csd")) for name in parts}
+        indexes = {name: file.index() for name, file in files.items()}
+        labels = read_labels(files["labels"], indexes["labels"], "v")
+        words = read_sequence(files["words"], indexes["words"], "v") if case.has_words_file else None
+        streams = {name: open_stream(files[name], indexes[name], "v") for name in case.sequences}
+        aligned = align_video("v", labels, streams, words, chosen)
+        whole = align_video("v", labels, {name: s.read() for name, s in streams.items()}, words, chosen)
+    assert_same(aligned, whole)
+    return aligned
 
-    with CsdFile(folder / "labels.csd") as file:
-        labels = read_labels(file, file.index(), "v")
-    words = read("words") if case.has_words_file else None
-    return align_video("v", labels, {name: read(name) for name in case.sequences}, words, chosen)
+
+def assert_same(aligned: AlignedVideo, whole: AlignedVideo) -> None:
+    """Reading only what is needed comes to the same as reading all; less is read, and so less is counted."""
+    assert list(map(repr, aligned.ledger)) == list(map(repr, whole.ledger))  # NaN is not NaN
+    assert len(aligned.segments) == len(whole.segments)
+    for one, other in zip(aligned.segments, whole.segments, strict=True):
+        assert one.steps.tokens == other.steps.tokens
+        assert one.steps.start_s.tolist() == other.steps.start_s.tolist()
+        assert one.steps.end_s.tolist() == other.steps.end_s.tolist()
+        for name, (values, valid) in one.features.items():
+            assert values.tobytes() == other.features[name][0].tobytes()
+            assert valid.tolist() == other.features[name][1].tolist()
+    for name, facts in aligned.sequences.items():
+        all_facts = whole.sequences[name]
+        assert facts.rows_read <= all_facts.rows_read == all_facts.rows - all_facts.rows_dropped
+        assert dataclasses.replace(facts, rows_read=all_facts.rows_read) == all_facts
+        if name in aligned.tallies:
+            assert aligned.tallies[name].rows_nonfinite <= whole.tallies[name].rows_nonfinite
+            assert aligned.tallies[name].rows_zero <= whole.tallies[name].rows_zero
 
 
 def compare(aligned: AlignedVideo, case: Case, chosen: BuildSettings) -> None:
@@ -332,13 +395,25 @@ def compare(aligned: AlignedVideo, case: Case, chosen: BuildSettings) -> None:
             assert values.tolist() == [vector or [0.0] * WIDTHS[name] for vector in wanted[name]]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(case=cases(), chosen=chosen_settings, strict=st.booleans())
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    case=cases(),
+    chosen=chosen_settings,
+    strict=st.booleans(),
+    kind=step_kinds,
+    width=st.sampled_from([0.25, 0.4, 0.7, 5.0]),
+)
 def test_a_random_video_comes_out_as_the_rules_say(
-    csd: Any, tmp_path_factory: pytest.TempPathFactory, case: Case, chosen: BuildSettings, strict: bool
+    csd: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    case: Case,
+    chosen: BuildSettings,
+    strict: bool,
+    kind: str,
+    width: float,
 ) -> None:
-    if strict and len(case.sequences) == 3:
-        chosen = chosen.model_copy(update={"policy": "strict"})
+    kind = kind if ":" not in kind or kind.partition(":")[2] in case.sequences else "uniform"
+    chosen = with_steps(kind, width, "strict" if strict and len(case.sequences) == 3 else "masked", chosen)
     folder = tmp_path_factory.mktemp("case")
     compare(align(csd, folder, case, chosen), case, chosen)
 
@@ -347,11 +422,11 @@ def test_the_random_videos_reach_every_outcome() -> None:
     """A property proves little if its inputs never get anywhere."""
     seen: set[str] = set()
 
-    @settings(max_examples=130, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(case=cases(), chosen=chosen_settings, strict=st.booleans())
-    def collect(case: Case, chosen: BuildSettings, strict: bool) -> None:
-        if strict and len(case.sequences) == 3:
-            chosen = chosen.model_copy(update={"policy": "strict"})
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=cases(), chosen=chosen_settings, strict=st.booleans(), kind=step_kinds)
+    def collect(case: Case, chosen: BuildSettings, strict: bool, kind: str) -> None:
+        kind = kind if ":" not in kind or kind.partition(":")[2] in case.sequences else "uniform"
+        chosen = with_steps(kind, 0.4, "strict" if strict and len(case.sequences) == 3 else "masked", chosen)
         ledger, kept = expected(case, chosen)
         seen.update(str(row["reason"]) for row in ledger)
         seen.update(row["from"] for row in ledger)
@@ -362,7 +437,7 @@ def test_the_random_videos_reach_every_outcome() -> None:
     reasons = {"None", "no_words", "no_text", "no_audio", "no_video", "nothing_observed"}
     labels = {"label_arrays", "label_time", "label_value"}
     states = {"ok", "id_missing", "length_mismatch", "empty", "no_overlap", "all_invalid", "low_coverage"}
-    assert reasons | labels | states | {"words", "uniform", "none", "valid"} <= seen
+    assert reasons | labels | states | {"words", "uniform", "frames", "none", "valid"} <= seen
 
 
 def test_an_overlap_of_two_labels_tears_no_word(csd: Any, tmp_path: Path) -> None:
@@ -410,3 +485,42 @@ def test_coverage_decides(csd: Any, tmp_path: Path, share: float, steps: int, ke
     aligned = align(csd, tmp_path, case, chosen)
     assert bool(aligned.segments) == kept
     assert aligned.ledger[0].modalities["audio"].state == ("ok" if kept else "low_coverage")
+
+
+def test_text_alone_and_a_segment_of_pauses_is_a_segment_without_words(csd: Any, tmp_path: Path) -> None:
+    """Though a vector of other times overlaps it."""
+    case = Case([[(0.0, 2.0, [0.0])]], {"text": [[(0.0, 1.5, [1.0, 1.0])]]}, [[(0.0, 1.0, b"sp")]], True)
+    chosen = BuildSettings(policy="masked")
+    compare(align(csd, tmp_path, case, chosen), case, chosen)
+    assert expected(case, chosen)[0][0]["reason"] == "no_words"
+
+
+def test_the_ledgers_figures_of_uniform_steps(csd: Any, tmp_path: Path) -> None:
+    text = [[(0.0, 1.0, [2.0, 4.0]), (1.0, 1.5, [4.0, 8.0]), (1.5, 2.0, [0.0, 0.0])]]
+    audio = [[(k / 4, (k + 1) / 4, [float(k), 1.0, NAN if k == 2 else 1.0]) for k in range(6)]]
+    words = [[(0.0, 1.0, b"so"), (1.0, 1.5, b"it"), (1.5, 2.0, b"sp")]]
+    case = Case([[(0.0, 2.0, [0.0])]], {"text": text, "audio": audio}, words, has_words_file=True)
+    chosen = BuildSettings(policy="masked", steps="uniform", uniform_bin_s=0.5, min_coverage_share=0.7)
+    (segment,) = align(csd, tmp_path, case, chosen).segments
+    assert segment.steps.tokens == ("", "so", "it", "")
+    assert segment.features["text"][0].tolist() == [[2, 4], [2, 4], [4, 8], [0, 0]]
+    assert segment.features["text"][1].tolist() == [True, True, True, False]
+    assert segment.features["audio"][0].tolist() == [[0.5, 1, 1], [3, 1, 1], [4.5, 1, 1], [0, 0, 0]]
+    text_row, audio_row = segment.row.modalities["text"], segment.row.modalities["audio"]
+    assert (text_row.frames, text_row.invalid_frames, text_row.valid_steps) == (2, 0, 3)
+    assert (audio_row.frames, audio_row.invalid_frames, audio_row.valid_steps) == (6, 1, 3)
+    assert (segment.row.steps_from, segment.row.steps) == ("uniform", 4)
+
+
+@pytest.mark.parametrize("drift", [-1e-7, 1e-7, -9e-4, 9e-4])
+def test_a_word_of_no_length_finds_its_row_though_the_times_differ_a_little(
+    csd: Any, tmp_path: Path, drift: float
+) -> None:
+    """As where one file has float32 times: the row does not overlap the word, and before a segment's start nothing."""
+    words = [[(1.0, 1.0, b"a"), (1.25, 1.5, b"b")]]
+    text = [[(1.0 + drift, 1.0 + drift, [1.0, 1.0]), (1.25, 1.5, [2.0, 2.0])]]
+    case = Case([[(1.0, 2.0, [0.0])]], {"text": text, "audio": text_as_audio(text)}, words, has_words_file=True)
+    (segment,) = align(csd, tmp_path, case, BuildSettings(policy="masked")).segments
+    assert segment.features["text"][0].tolist() == [[1, 1], [2, 2]]
+    assert segment.features["text"][1].tolist() == [True, True]
+    assert segment.features["audio"][1].tolist() == [False, True]

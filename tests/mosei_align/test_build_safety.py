@@ -1,8 +1,9 @@
-"""What a build refuses, and what it leaves behind when something goes wrong: nothing."""
+"""What a build refuses, and what it leaves behind when something goes wrong: finished shards, or nothing."""
 
 import errno
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mosei_align.build import build
+from mosei_align.building.pieces import Piece
+from mosei_align.building.plan import ShardTask
+from mosei_align.building.shard import make_shard
 from mosei_align.embed import embed
-from mosei_align.engines.local import available_cores, run_tasks
+from mosei_align.engines.local import available_cores, local_engine
 from mosei_align.sources.corpus import csd_files
 from mosei_align.sources.modalities import load_settings
 from mosei_align.split import split
@@ -24,6 +28,7 @@ from mosei_schemas.manifest import BuildSettings
 OneLine = Callable[..., str]
 Snapshot = Callable[[Path], dict[str, bytes]]
 MASKED = BuildSettings(policy="masked", videos_per_shard=1)
+STRICT = BuildSettings(policy="strict", videos_per_shard=1)
 
 
 @pytest.fixture
@@ -119,7 +124,7 @@ def test_parents_of_the_output_are_made(folder: Path, tmp_path: Path) -> None:
 def test_an_output_below_a_file_is_one_line(folder: Path, tmp_path: Path, one_line: OneLine) -> None:
     (tmp_path / "file").write_text("")
     text = one_line(lambda: build(folder, tmp_path / "file" / "out", MASKED, jobs=1), OutputError)
-    assert f"{tmp_path / 'file' / 'out'}: cannot be written (" in text
+    assert f"{tmp_path / 'file' / '.out.building'}: cannot be written (" in text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "in"]
 
 
@@ -137,9 +142,12 @@ def boom_at(number: int, error: BaseException) -> Callable[..., Any]:
     return work
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt(), MemoryError(), InputError("odd")])
+ERRORS = [RuntimeError("a bug"), KeyboardInterrupt(), MemoryError(), InputError("odd")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("existing", [False, True])
-def test_an_error_half_way_leaves_what_was_there(
+def test_an_error_before_one_shard_is_finished_leaves_what_was_there(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -152,35 +160,104 @@ def test_an_error_half_way_leaves_what_was_there(
     if existing:
         build(folder, place / "out", MASKED, jobs=1)
     before = snapshot(place)
-    monkeypatch.setattr("mosei_align.build.align_video", boom_at(3, error))
+    monkeypatch.setattr("mosei_align.building.shard.align_video", boom_at(1, error))
     with pytest.raises(type(error)):
         build(folder, place / "out", MASKED, jobs=1, overwrite=True)
     assert snapshot(place) == before
     assert [p.name for p in place.iterdir()] == (["out"] if existing else [])
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_error_half_way_leaves_what_was_there_and_the_finished_shards(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: Snapshot,
+    error: BaseException,
+    existing: bool,
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    if existing:
+        build(folder, place / "out", STRICT, jobs=1)
+    before = content(place / "out") if existing else None
+    with monkeypatch.context() as patched:
+        patched.setattr("mosei_align.building.shard.align_video", boom_at(3, error))
+        with pytest.raises(type(error)) as caught:
+            build(folder, place / "out", MASKED, jobs=1, overwrite=True)
+    if isinstance(error, InputError):
+        assert str(caught.value) == "odd (2 of 3 shards are done and kept); go on with --resume"
+    assert (content(place / "out") if existing else None) == before
+    assert sorted(p.name for p in place.iterdir()) == [".out.building", *(["out"] if existing else [])]
+    kept = place / ".out.building"
+    assert sorted(str(p.relative_to(kept)) for p in kept.rglob("*") if p.is_dir()) == [
+        *("pieces", "pieces/00000", "pieces/00001")
+    ]
+    result = build(folder, place / "out", MASKED, jobs=1, overwrite=True, resume=True)
+    assert result.run.shards_resumed == 2
+    assert [p.name for p in place.iterdir()] == ["out"]
+    whole = build(folder, tmp_path / "whole", MASKED, jobs=1)
+    assert content(result.out) == content(whole.out)
+
+
+@pytest.mark.parametrize(
+    ("number", "jobs"),
+    [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EACCES, 1), (errno.EROFS, 1), (errno.ENOSPC, 2)],
+)
 def test_a_full_disk_is_one_line_and_leaves_nothing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_line: OneLine, number: int
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_line: OneLine, number: int, jobs: int
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(pq, "write_table", refuse)
+    if jobs == 1:
+        monkeypatch.setattr(pq, "write_table", refuse)
+    else:
+        # Another process: there only what it imports can be changed.
+        monkeypatch.setattr("mosei_align.build.make_shard", make_shard_on_a_full_disk)
     place = tmp_path / "place"
-    text = one_line(lambda: build(folder, place / "out", MASKED, jobs=1), OutputError)
-    assert f"out: cannot be written ({os.strerror(number)})" in text
+    text = one_line(lambda: build(folder, place / "out", MASKED, jobs=jobs), OutputError)
+    assert f"place/.out.building/pieces: cannot be written ({os.strerror(number)})" in text
     assert list(place.iterdir()) == []
 
 
-def test_a_progress_display_that_fails_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+def make_shard_on_a_full_disk(task: ShardTask) -> Piece:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pq, "write_table", refuse)
+        return make_shard(task)
+
+
+def test_a_disk_that_is_full_only_when_the_shards_are_put_together_keeps_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_line: OneLine, content: Snapshot
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place = tmp_path / "place"
+    with monkeypatch.context() as patched:
+        patched.setattr("mosei_align.building.assemble.write_bytes", refuse)
+        text = one_line(lambda: build(folder, place / "out", MASKED, jobs=1), OutputError)
+    assert "out: cannot be written (No space left on device)" in text
+    assert [p.name for p in place.iterdir()] == [".out.building"]
+    result = build(folder, place / "out", MASKED, jobs=1, resume=True)
+    assert result.run.shards_resumed == 3
+    assert content(result.out) == content(build(folder, tmp_path / "whole", MASKED, jobs=1).out)
+
+
+def test_a_progress_display_that_fails_costs_no_finished_shard(folder: Path, tmp_path: Path) -> None:
     def stop(done: int, _total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(folder, tmp_path / "place" / "out", MASKED, jobs=1, progress=stop)
-    assert list((tmp_path / "place").iterdir()) == []
+    assert [p.name for p in (tmp_path / "place").iterdir()] == [".out.building"]
+    resumed = build(folder, tmp_path / "place" / "out", MASKED, jobs=1, resume=True)
+    assert resumed.run.shards_resumed == 2
 
 
 def test_the_inputs_are_never_changed(folder: Path, tmp_path: Path) -> None:
@@ -222,30 +299,34 @@ def test_a_speakers_file_that_is_wrong_stops_the_build(folder: Path, tmp_path: P
 def test_a_file_that_breaks_between_index_and_reading_costs_no_dataset(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mosei_align import build as module
+    from mosei_align.building import shard
 
-    real = module.align_video
+    real = shard.read_labels
 
     def truncate(*arguments: Any) -> Any:
         raw = (folder / "audio.csd").read_bytes()
         (folder / "audio.csd").write_bytes(raw[: len(raw) // 2])
         return real(*arguments)
 
-    monkeypatch.setattr(module, "align_video", truncate)
-    with pytest.raises(InputError, match=r"audio\.csd: unreadable: it is cut short"):
+    monkeypatch.setattr(shard, "read_labels", truncate)
+    with pytest.raises(InputError, match=r"audio\.csd: unreadable: it is cut short") as caught:
         build(folder, tmp_path / "place" / "out", MASKED, jobs=1)
-    assert list((tmp_path / "place").iterdir()) == []
+    # The first shard had its files open already and finished.
+    assert str(caught.value).endswith("(1 of 3 shards are done and kept); download it again; then go on with --resume")
+    assert [p.name for p in (tmp_path / "place").iterdir()] == [".out.building"]
 
 
 def collect(work: Callable[[Any], Any], tasks: list[Any], jobs: int) -> dict[int, Any]:
     results: dict[int, Any] = {}
-    run_tasks(work, tasks, jobs, results.__setitem__)
+    with local_engine(jobs) as run:
+        run(work, tasks, results.__setitem__)
     return results
 
 
 def test_tasks_run_here_in_order_with_one_job() -> None:
     order: list[int] = []
-    run_tasks(abs, [-3, -1, -2], 1, lambda number, result: order.extend([number, result]))
+    with local_engine(1) as run:
+        run(abs, [-3, -1, -2], lambda number, result: order.extend([number, result]))
     assert order == [0, 3, 1, 1, 2, 2]
     assert collect(abs, [], 4) == {}
     assert available_cores() >= 1
@@ -261,7 +342,7 @@ def test_other_processes_give_the_same_results_and_their_errors(tmp_path: Path) 
 def test_a_worker_that_dies_is_one_line(one_line: OneLine) -> None:
     text = one_line(lambda: collect(os._exit, [9, 9], 2), OutputError)
     assert "a worker process died" in text
-    assert "--jobs 1" in text
+    assert "use fewer --jobs" in text
 
 
 def test_after_an_error_the_tasks_that_wait_are_not_run() -> None:
@@ -272,3 +353,38 @@ def test_after_an_error_the_tasks_that_wait_are_not_run() -> None:
         child.join()
     # Two tasks may be running and one more be on its way; all of them take 1.5 s.
     assert time.monotonic() - raised < 1.1
+
+
+def test_an_engine_can_be_used_again_and_stays_usable_after_a_tasks_error() -> None:
+    found: dict[int, Any] = {}
+    with local_engine(2) as run:
+        run(abs, [-1, -2], found.__setitem__)
+        with pytest.raises(TypeError):
+            run(abs, ["no number"], found.__setitem__)
+        run(abs, [-7], found.__setitem__)
+    assert found == {0: 7, 1: 2}
+
+
+def test_what_is_done_before_a_worker_dies_has_been_reported(tmp_path: Path, one_line: OneLine) -> None:
+    done: dict[int, Any] = {}
+    with local_engine(2) as run:
+        run(abs, [-5], done.__setitem__)
+        one_line(lambda: run(os._exit, [3], done.__setitem__), OutputError)
+    assert done == {0: 5}
+
+
+def interrupt_self(seconds: float) -> float:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(seconds)
+    return seconds
+
+
+def test_workers_leave_the_interrupt_to_the_parent() -> None:
+    assert collect(interrupt_self, [0.1, 0.1], 2) == {0: 0.1, 1: 0.1}
+
+
+def test_the_variables_that_workers_get_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert collect(os.getenv, ["MKL_NUM_THREADS", "OMP_NUM_THREADS"], 2) == {0: "1", 1: "3"}
+    assert "MKL_NUM_THREADS" not in os.environ

@@ -96,7 +96,7 @@ def test_copies_are_merged_by_time(csd: Any, tmp_path: Path) -> None:
     sequence = csd.read(path)
     assert sequence.features[:, 0].tolist() == [1, 2, 3]
     assert sequence.was_unsorted
-    assert sequence.rows_read == 3
+    assert sequence.rows == 3
 
 
 def test_ids_are_exact_never_prefixes(csd: Any, tmp_path: Path) -> None:

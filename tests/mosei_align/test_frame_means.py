@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mosei_align.alignment.frames import Frames, check_frames, nonfinite_rows, step_means, zero_rows
+from mosei_align.alignment.frames import Frames, check_frames, count_frames, nonfinite_rows, step_means, zero_rows
 from mosei_align.sources.sequence import VideoSequence
 from mosei_schemas.manifest import NonFinite
 from mosei_schemas.names import State
@@ -90,6 +91,7 @@ spans = st.tuples(grid, grid).map(lambda p: (min(p), max(p)))
     steps=st.lists(spans, max_size=5),
     mode=st.sampled_from(MODES),
     zero_is_invalid=st.booleans(),
+    block=st.sampled_from([1, 2, 3, 1024]),
 )
 def test_means_over_steps_to_the_last_bit(
     features: Features,
@@ -97,6 +99,7 @@ def test_means_over_steps_to_the_last_bit(
     steps: list[tuple[float, float]],
     mode: NonFinite,
     zero_is_invalid: bool,
+    block: int,
 ) -> None:
     times = sorted(times[: len(features)], key=lambda span: span[0])
     before = features.copy()
@@ -104,7 +107,9 @@ def test_means_over_steps_to_the_last_bit(
     frames = check_frames(rows, nonfinite=mode, zero_is_invalid=zero_is_invalid)
     valid = [valid_slowly(row, mode, zero_is_invalid) for row in features.tolist()]
     assert frames.valid.tolist() == valid
-    means, usable = step_means(frames, np.array([s[0] for s in steps], float), np.array([s[1] for s in steps], float))
+    with mock.patch("mosei_align.alignment.frames._BLOCK_ROWS", block):
+        starts, ends = np.array([s[0] for s in steps], float), np.array([s[1] for s in steps], float)
+        means, usable = step_means(frames, starts, ends)
     assert means.dtype == np.float32
     assert means.shape == (len(steps), features.shape[1])
     for step, got, is_valid in zip(steps, means.tolist(), usable.tolist(), strict=True):
@@ -115,6 +120,57 @@ def test_means_over_steps_to_the_last_bit(
         assert is_valid == (expected is not None)
         assert got == (expected if expected is not None else [0.0] * features.shape[1])
     assert np.array_equal(features, before, equal_nan=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    features=matrix(dirty),
+    times=st.lists(spans, min_size=9, max_size=9),
+    asked=st.lists(spans, max_size=5),
+    mode=st.sampled_from(MODES),
+    data=st.data(),
+)
+def test_frames_are_counted_as_a_loop_counts_them(
+    features: Features, times: list[tuple[float, float]], asked: list[tuple[float, float]], mode: NonFinite, data: Any
+) -> None:
+    times = sorted(times[: len(features)], key=lambda span: span[0])
+    rows = sequence(features, [t[0] for t in times], [t[1] for t in times])
+    frames = check_frames(rows, nonfinite=mode, zero_is_invalid=True)
+    counted = data.draw(st.lists(st.booleans(), min_size=len(times), max_size=len(times)))
+    starts, ends = np.array([s[0] for s in asked], float), np.array([s[1] for s in asked], float)
+    some, lost = count_frames(frames, starts, ends, np.array(counted, bool))
+    valid = [valid_slowly(row, mode, True) for row in features.tolist()]
+    for span, count, bad in zip(asked, some.tolist(), lost.tolist(), strict=True):
+        seen = [k for k, time in enumerate(times) if counted[k] and overlaps(*time, *span)]
+        assert (count, bad) == (len(seen), sum(not valid[k] for k in seen))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("nested", [False, True])
+def test_long_sequences_and_steps_in_any_order_to_the_last_bit(mode: NonFinite, nested: bool) -> None:
+    """Thousands of frames, so that there are many blocks, and steps longer than a block."""
+    rng = np.random.default_rng(5)
+    features = rng.integers(-64, 64, (6000, 3)).astype(np.float32) / 8
+    features[rng.random(6000) < 0.2] = 0
+    features[rng.random((6000, 3)) < 0.05] = NAN
+    features[rng.random((6000, 3)) < 0.01] = INF
+    starts = np.arange(6000) / 64
+    ends = starts + 1 / 64
+    if nested:
+        ends[::500] += 2
+    frames = check_frames(VideoSequence(State.OK, starts, ends, features), nonfinite=mode, zero_is_invalid=True)
+    assert frames.times.nested == nested
+    step_starts = rng.integers(-64, 6100, 300) / 64
+    step_ends = step_starts + rng.choice([0, 0.25, 0.5, 1.5, 20, 90], 300)
+    means, valid = step_means(frames, step_starts, step_ends)
+    for k in range(300):
+        a, b = step_starts[k], max(step_ends[k], np.nextafter(step_starts[k], INF))
+        mine = (starts < b) & (ends > a) & (features != 0).any(axis=1)
+        if mode == "frame":
+            mine &= np.isfinite(features).all(axis=1)
+        expected = mean_slowly(features[mine].tolist(), mode)
+        assert valid[k] == (expected is not None)
+        assert means[k].tolist() == (expected or [0.0] * 3)
 
 
 @settings(max_examples=100, deadline=None)

@@ -16,6 +16,7 @@ from mosei_align.dataset.account import account
 from mosei_align.embed import embed
 from mosei_align.sources.csd import CsdFile
 from mosei_align.sources.csd_writer import CsdWriter
+from mosei_align.sources.labels import read_labels
 from mosei_align.sources.sequence import read_sequence
 from mosei_align.split import split
 from mosei_align.validate import validate
@@ -183,14 +184,35 @@ def owning_no_midpoint(result: BuildResult) -> list[dict[str, Any]]:
     return found
 
 
+def rows_touched_by_a_label(folder: Path) -> tuple[int, int]:
+    """How many words of MOSI overlap a label or a word that one owns, and how many of these are pauses; slowly."""
+    rows = pauses = 0
+    with CsdFile(folder / MOSI_WORDS) as file, CsdFile(next(folder.glob("*abels*.csd"))) as label_file:
+        words, labels = file.index(), label_file.index()
+        for video in labels.entries:
+            spoken, wanted = read_sequence(file, words, video), read_labels(label_file, labels, video)
+            needed = []
+            for a, b in zip(wanted.start_s, wanted.end_s, strict=True):
+                b = max(b, np.nextafter(a, np.inf))
+                middles = (spoken.start_s + spoken.end_s) / 2
+                mine = (middles >= a) & (middles < b) & (spoken.features != b"sp")
+                needed += [(a, b), *zip(spoken.start_s[mine], spoken.end_s[mine], strict=True)]
+            touched = np.zeros(len(spoken), bool)
+            for a, b in needed:
+                touched |= (spoken.start_s < max(b, np.nextafter(a, np.inf))) & (spoken.end_s > a)
+            rows += int(touched.sum())
+            pauses += int((touched & (spoken.features == b"sp")).sum())
+    return rows, pauses
+
+
 def test_mosi_is_kept_whole(mosi: BuildResult) -> None:
     counts = mosi.manifest.counts
     assert (counts.labelled, counts.kept, counts.dropped) == (2199, 2199, 0)
     assert (counts.videos_labelled, counts.kept_with_uniform_steps) == (93, 0)
     assert mosi.manifest.label_columns == ["sentiment"]
     assert mosi.manifest.modalities["text"].dim == 300
-    assert mosi.manifest.modalities["text"].rows_read == 51056
-    assert mosi.manifest.modalities["text"].rows_zero == 8287
+    text = mosi.manifest.modalities["text"]
+    assert (text.rows, text.rows_read, text.rows_zero) == (51056, *rows_touched_by_a_label(mosi.out.parent / "csd"))
 
 
 def test_two_segments_of_mosi_own_their_word_by_overlap(mosi: BuildResult) -> None:

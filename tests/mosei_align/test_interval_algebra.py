@@ -216,3 +216,39 @@ def test_words_of_all_segments_at_once_are_those_of_each(rows: list[Span], segme
         starts, ends, np.array([s[0] for s in segments], float), np.array([s[1] for s in segments], float)
     )
     assert [own.tolist() for own in found] == [owned_words(starts, ends, *segment).tolist() for segment in segments]
+
+
+def spans_of(rows: list[Span]) -> Spans:
+    return Spans.covering(np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float))
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=st.lists(spans, max_size=8))
+def test_a_cover_is_disjoint_in_order_and_the_union_no_more_no_less(rows: list[Span]) -> None:
+    cover = spans_of(rows)
+    stretches = list(zip(cover.start_s.tolist(), cover.end_s.tolist(), strict=True))
+    assert all(a < b for a, b in stretches)
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(stretches))
+    wide = [widened(row) for row in rows]
+    edges = sorted({x for row in wide for x in row} | {x for stretch in stretches for x in stretch})
+    # Between two neighbouring edges nothing changes, so the edges and what lies between them are all there is to ask.
+    for point in edges + [a + (b - a) / 2 for a, b in itertools.pairwise(edges)]:
+        assert any(a <= point < b for a, b in stretches) == any(a <= point < b for a, b in wide)
+
+
+@settings(max_examples=400, deadline=None)
+@given(rows=st.lists(spans, max_size=8), asked=st.lists(spans, max_size=8))
+def test_an_interval_touches_a_cover_if_it_overlaps_one_of_its_parts(rows: list[Span], asked: list[Span]) -> None:
+    touched = spans_of(rows).touch(np.array([a[0] for a in asked], float), np.array([a[1] for a in asked], float))
+    assert touched.dtype == np.bool_
+    assert touched.tolist() == [any(overlap(one, row) for row in rows) for one in asked]
+
+
+def test_spans_by_hand() -> None:
+    cover = spans_of([(5, 6), (0, 1), (1, 2), (0.5, 0.75), (3, 3), (5.5, 7)])
+    assert cover.start_s.tolist() == [0, 3, 5]
+    assert cover.end_s.tolist() == [2, next_up(3.0), 7]
+    starts, ends = np.array([2.0, 2.5, 3.0, 3.1, -1.0, 6.9, 7.0]), np.array([3.0, 3.5, 3.0, 5.0, 0.0, 9.0, 7.0])
+    assert cover.touch(starts, ends).tolist() == [False, True, True, False, False, True, False]
+    assert spans_of([]).touch(starts, ends).tolist() == [False] * 7
+    assert cover.touch(np.empty(0), np.empty(0)).tolist() == []

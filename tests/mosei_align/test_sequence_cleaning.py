@@ -75,14 +75,14 @@ def test_rows_with_unusable_intervals_are_dropped_and_counted(csd: Any, tmp_path
     sequence = csd.read(path)
     assert sequence.state is State.OK
     assert sequence.features[:, 0].tolist() == [0, 6, 7]
-    assert (sequence.rows_read, sequence.rows_dropped) == (8, 5)
+    assert (sequence.rows, sequence.rows_dropped) == (8, 5)
     assert not sequence.was_unsorted
 
 
 def test_a_video_without_one_usable_interval_is_empty(csd: Any, tmp_path: Path) -> None:
     path = csd.write(tmp_path / "x.csd", "COVAREP", {"v": (np.ones((2, 1)), [[2, 1], [NAN, NAN]])})
     sequence = csd.read(path)
-    assert (sequence.state, sequence.rows_read, sequence.rows_dropped) == (State.EMPTY, 2, 2)
+    assert (sequence.state, sequence.rows, sequence.rows_dropped) == (State.EMPTY, 2, 2)
     assert len(sequence) == 0
     assert sequence.features.shape == (0, 1)
 
@@ -126,7 +126,7 @@ def test_cleaning_is_a_stable_sort_of_the_usable_rows(
     usable = [(n, a, b) for n, (a, b) in order if math.isfinite(a) and math.isfinite(b) and a <= b]
     expected = sorted(usable, key=lambda row: row[1])
     sequence = csd.read(path)
-    assert sequence.rows_read == len(rows)
+    assert sequence.rows == len(rows)
     assert sequence.rows_dropped == len(rows) - len(usable)
     assert sequence.features[:, 0].tolist() == [n for n, _, _ in expected]
     assert sequence.start_s.tolist() == [a for _, a, _ in expected]

@@ -1,17 +1,19 @@
-"""The steps of a segment: words, pauses, the rows of the vectors that belong to them, uniform bins."""
+"""The steps of a segment: words, pauses, the rows of the vectors that belong to them, bins, frames."""
 
 import math
 
 import numpy as np
 import pytest
 
-from mosei_align.alignment.frames import Frames, check_frames
-from mosei_align.alignment.steps import Words, find_words, segment_steps
-from mosei_align.sources.sequence import VideoSequence, unusable
-from mosei_schemas.names import State, StepSource
+from mosei_align.alignment.frames import zero_rows
+from mosei_align.alignment.steps import Steps, Words, find_words, match, step_modality, video_steps
+from mosei_align.sources.sequence import VideoSequence, decoded, unusable
+from mosei_schemas.manifest import BuildSettings
+from mosei_schemas.names import MODALITIES, State, StepSource
 
 Span = tuple[float, float]
 NAN = math.nan
+WORDS = BuildSettings(policy="masked")
 
 
 def spoken(*words: tuple[str, float, float]) -> VideoSequence:
@@ -21,79 +23,99 @@ def spoken(*words: tuple[str, float, float]) -> VideoSequence:
 
 def vectors(*rows: tuple[list[float], float, float]) -> VideoSequence:
     starts, ends = np.array([r[1] for r in rows], float), np.array([r[2] for r in rows], float)
-    return VideoSequence(State.OK, starts, ends, np.array([r[0] for r in rows], np.float32))
-
-
-def checked(text: VideoSequence) -> Frames:
-    return check_frames(text, nonfinite="frame", zero_is_invalid=True)
+    return VideoSequence(State.OK, starts, ends, np.array([r[0] for r in rows] or np.empty((0, 2)), np.float32))
 
 
 def found(words: VideoSequence | None, text: VideoSequence | None, pause: str = "sp") -> Words:
-    frames = checked(text) if text is not None and text.state is State.OK else None
-    result = find_words(words, text, frames, pause)
+    zero = None if text is None else zero_rows(text.features)
+    result = find_words(words, text, zero, pause)
     assert result is not None
     return result
 
 
+def segment_steps(
+    chosen: BuildSettings, words: Words | None, frames: VideoSequence | None, start: float, end: float
+) -> Steps:
+    (steps,) = video_steps(chosen, words, frames, np.array([start], float), np.array([end], float))
+    return steps
+
+
+def tokens(words: Words) -> list[str]:
+    assert words.tokens is not None
+    return decoded(words.tokens)
+
+
+def rows_of(words: Words, text: VideoSequence) -> list[int]:
+    """The row of `text` that each word is."""
+    if words.text_rows is not None:
+        return words.text_rows.tolist()
+    return match(words.start_s, words.end_s, text).tolist()
+
+
 def test_pauses_of_a_word_file_are_left_out() -> None:
     words = found(spoken(("hello", 0, 1), ("sp", 1, 2), ("there", 2, 3), ("spa", 3, 4)), None)
-    assert words.tokens == ("hello", "there", "spa")
+    assert tokens(words) == ["hello", "there", "spa"]
     assert words.start_s.tolist() == [0, 2, 3]
     assert words.end_s.tolist() == [1, 3, 4]
-    assert words.text_rows.tolist() == [-1, -1, -1]
+    assert words.text_rows is None
+    assert rows_of(words, vectors()) == [-1, -1, -1]
 
 
 def test_the_pause_token_can_be_another() -> None:
-    assert found(spoken(("sp", 0, 1), ("<sil>", 1, 2)), None, "<sil>").tokens == ("sp",)
+    assert tokens(found(spoken(("sp", 0, 1), ("<sil>", 1, 2)), None, "<sil>")) == ["sp"]
 
 
 def test_a_pause_is_a_pause_though_the_vectors_have_a_word_for_it() -> None:
     text = vectors(([1, 1], 0, 1), ([9, 9], 1, 2), ([2, 2], 2, 3))
     words = found(spoken(("a", 0, 1), ("sp", 1, 2), ("b", 2, 3)), text)
-    assert words.tokens == ("a", "b")
-    assert words.text_rows.tolist() == [0, 2]
+    assert tokens(words) == ["a", "b"]
+    assert rows_of(words, text) == [0, 2]
 
 
 def test_without_a_word_file_the_zero_rows_are_the_pauses() -> None:
-    words = found(None, vectors(([1, 0], 0, 1), ([0, 0], 1, 2), ([NAN, NAN], 2, 3), ([0, -2], 3, 4)))
+    text = vectors(([1, 0], 0, 1), ([0, 0], 1, 2), ([NAN, NAN], 2, 3), ([0, -2], 3, 4))
+    words = found(None, text)
     assert words.tokens is None
     assert words.start_s.tolist() == [0, 2, 3]
-    assert words.text_rows.tolist() == [0, 2, 3]
+    assert rows_of(words, text) == [0, 2, 3]
 
 
 @pytest.mark.parametrize("state", [s for s in State if s is not State.OK])
 def test_a_video_that_the_word_file_lacks_falls_back_to_the_vectors(state: State) -> None:
-    words = found(unusable(state, 1), vectors(([1, 0], 0, 1), ([0, 0], 1, 2)))
+    text = vectors(([1, 0], 0, 1), ([0, 0], 1, 2))
+    words = found(unusable(state, 1), text)
     assert words.tokens is None
-    assert words.text_rows.tolist() == [0]
+    assert rows_of(words, text) == [0]
 
 
 def test_neither_words_nor_vectors() -> None:
     assert find_words(None, None, None, "sp") is None
-    assert find_words(unusable(State.ID_MISSING, 1), unusable(State.EMPTY, 2), None, "sp") is None
+    empty = unusable(State.EMPTY, 2)
+    assert find_words(unusable(State.ID_MISSING, 1), empty, zero_rows(empty.features), "sp") is None
 
 
 def test_a_video_of_pauses_has_words_none_of_them() -> None:
     words = found(spoken(("sp", 0, 1)), None)
-    assert words.tokens == ()
-    assert segment_steps(words, 0, 1, None).source is StepSource.NONE
+    assert tokens(words) == []
+    assert segment_steps(WORDS, words, None, 0, 1).source is StepSource.UNIFORM
 
 
 def test_words_and_vectors_match_by_time_not_by_number() -> None:
     text = vectors(([1, 1], 1, 2), ([2, 2], 3, 4))
     words = found(spoken(("a", 0, 1), ("b", 1, 2), ("c", 2, 3), ("d", 3, 4)), text)
-    assert words.text_rows.tolist() == [-1, 0, -1, 1]
+    assert rows_of(words, text) == [-1, 0, -1, 1]
 
 
 @pytest.mark.parametrize("drift", [0.0, 9e-4, -9e-4])
 def test_times_that_differ_by_less_than_a_millisecond_match(drift: float) -> None:
     text = vectors(([1, 1], 0 + drift, 1 + drift), ([2, 2], 1 + drift, 2 - drift))
-    assert found(spoken(("a", 0, 1), ("b", 1, 2)), text).text_rows.tolist() == [0, 1]
+    assert rows_of(found(spoken(("a", 0, 1), ("b", 1, 2)), text), text) == [0, 1]
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0015, 1), (0, 1.0015), (0, 0.9985), (-0.0015, 1)])
 def test_times_that_differ_by_more_do_not(start: float, end: float) -> None:
-    assert found(spoken(("a", 0, 1)), vectors(([1, 1], start, end))).text_rows.tolist() == [-1]
+    text = vectors(([1, 1], start, end))
+    assert rows_of(found(spoken(("a", 0, 1)), text), text) == [-1]
 
 
 def test_times_stored_as_float32_match_float64_ones_for_an_hour() -> None:
@@ -103,51 +125,96 @@ def test_times_stored_as_float32_match_float64_ones_for_an_hour() -> None:
     words = VideoSequence(State.OK, edges[:-1], edges[1:], np.full(7999, b"w"))
     rough = edges.astype(np.float32).astype(np.float64)
     text = VideoSequence(State.OK, rough[:-1], rough[1:], np.ones((7999, 2), np.float32))
-    assert found(words, text).text_rows.tolist() == list(range(7999))
+    assert rows_of(found(words, text), text) == list(range(7999))
 
 
 def test_words_that_begin_together_find_their_own_rows() -> None:
     text = vectors(([1, 1], 0, 0), ([2, 2], 0, 1), ([3, 3], 0, 2), ([4, 4], 0, 3))
     words = found(spoken(("a", 0, 0), ("b", 0, 1), ("c", 0, 2), ("d", 0, 3)), text)
-    assert words.text_rows.tolist() == [0, 1, 2, 3]
+    assert rows_of(words, text) == [0, 1, 2, 3]
 
 
 def test_words_that_share_an_interval_keep_their_own_rows() -> None:
     text = vectors(([1, 1], 0, 1), ([2, 2], 1, 1), ([3, 3], 1, 1), ([4, 4], 1, 2))
     words = found(spoken(("a", 0, 1), ("b", 1, 1), ("c", 1, 1), ("d", 1, 2)), text)
-    assert words.text_rows.tolist() == [0, 1, 2, 3]
+    assert rows_of(words, text) == [0, 1, 2, 3]
 
 
 def test_more_than_four_words_that_begin_together_find_their_own_rows() -> None:
     words = spoken(*((f"w{k}", 0, k) for k in range(6)))
     text = vectors(*(([k + 1.0], 0, k) for k in range(6)))
-    assert found(words, text).text_rows.tolist() == [0, 1, 2, 3, 4, 5]
+    assert rows_of(found(words, text), text) == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_words_of_a_segment_with_their_tokens_and_rows() -> None:
-    words = found(spoken(("a", 0, 1), ("sp", 1, 2), ("b", 2, 3), ("c", 3, 4)), vectors(([1, 1], 2, 3), ([2, 2], 3, 4)))
-    steps = segment_steps(words, 0.2, 3, 0.25)
+def test_the_words_of_a_segment_with_their_tokens_and_numbers() -> None:
+    text = vectors(([1, 1], 2, 3), ([2, 2], 3, 4))
+    words = found(spoken(("a", 0, 1), ("sp", 1, 2), ("b", 2, 3), ("c", 3, 4)), text)
+    steps = segment_steps(WORDS, words, None, 0.2, 3)
     assert steps.source is StepSource.WORDS
     assert steps.tokens == ("a", "b")
     assert steps.start_s.tolist() == [0, 2]
     assert steps.end_s.tolist() == [1, 3]
-    assert steps.text_rows is not None
-    assert steps.text_rows.tolist() == [-1, 0]
+    assert steps.own is not None
+    assert steps.own.tolist() == [0, 1]
+    assert [rows_of(words, text)[k] for k in steps.own] == [-1, 0]
     assert len(steps) == 2
 
 
-def test_a_segment_without_words_gets_bins_or_nothing() -> None:
+def test_a_segment_without_words_gets_bins_of_the_fallback_width() -> None:
     words = found(spoken(("a", 0, 1)), None)
-    bins = segment_steps(words, 2, 2.6, 0.25)
+    bins = segment_steps(WORDS, words, None, 2, 2.6)
     assert bins.source is StepSource.UNIFORM
     assert bins.start_s.tolist() == [2, 2.25, 2.5]
     assert bins.tokens == ()
-    assert bins.text_rows is None
-    nothing = segment_steps(words, 2, 2.6, None)
-    assert (nothing.source, len(nothing)) == (StepSource.NONE, 0)
-    assert segment_steps(None, 2, 2.6, 0.25).source is StepSource.UNIFORM
+    assert bins.own is None
+    assert segment_steps(WORDS, None, None, 2, 2.6).source is StepSource.UNIFORM
+    wide = BuildSettings(policy="masked", fallback_bin_s=0.5)
+    assert segment_steps(wide, words, None, 2, 2.6).start_s.tolist() == [2, 2.5]
+
+
+def test_uniform_steps_are_bins_though_there_are_words_and_say_what_is_spoken_in_them() -> None:
+    words = found(spoken(("a", 0, 1), ("sp", 1, 2), ("b", 2, 2.5), ("c", 2.5, 3), ("d", 3, 5)), None)
+    chosen = BuildSettings(policy="masked", steps="uniform", uniform_bin_s=1.5)
+    steps = segment_steps(chosen, words, None, 0, 4)
+    assert steps.source is StepSource.UNIFORM
+    assert steps.start_s.tolist() == [0, 1.5, 3]
+    assert steps.end_s.tolist() == [1.5, 3, 4]
+    # The middle of d is the segment's end, so it is not in the segment.
+    assert steps.tokens == ("a", "b c", "")
+    assert steps.own is None
+    assert segment_steps(chosen, words, None, 5, 6).tokens == ()
+    assert segment_steps(chosen, None, None, 0, 4).tokens == ()
+
+
+def test_steps_of_frames_are_the_frames_whose_middle_lies_in_the_segment() -> None:
+    words = found(spoken(("a", 0, 0.5), ("b", 0.5, 0.75), ("c", 0.75, 1)), None)
+    frames = vectors(([1], 0, 0.5), ([2], 0.5, 1), ([3], 1, 1.5))
+    chosen = BuildSettings(policy="masked", steps="frames", frames_of="video")
+    steps = segment_steps(chosen, words, frames, 0.2, 1.2)
+    assert steps.source is StepSource.FRAMES
+    assert steps.start_s.tolist() == [0, 0.5]
+    assert steps.own is not None
+    assert steps.own.tolist() == [0, 1]
+    assert steps.tokens == ("a", "b c")
+    assert segment_steps(chosen, None, frames, 0.2, 1.2).tokens == ()
+
+
+@pytest.mark.parametrize("frames", [None, unusable(State.EMPTY, 1), vectors(([1], 8, 9))])
+def test_a_segment_without_frames_gets_bins_of_the_fallback_width(frames: VideoSequence | None) -> None:
+    chosen = BuildSettings(policy="masked", steps="frames", frames_of="video")
+    steps = segment_steps(chosen, found(spoken(("a", 0, 0.5)), None), frames, 0, 0.6)
+    assert steps.source is StepSource.UNIFORM
+    assert steps.start_s.tolist() == [0, 0.25, 0.5]
+    assert steps.tokens == ("", "a", "")
+
+
+def test_the_modality_whose_rows_are_the_steps() -> None:
+    assert step_modality(WORDS) == "text"
+    assert step_modality(BuildSettings(policy="masked", steps="uniform", uniform_bin_s=1.0)) is None
+    for name in MODALITIES:
+        assert step_modality(BuildSettings(policy="masked", steps="frames", frames_of=name)) == name
 
 
 def test_tokens_that_are_not_utf8_are_kept_readable() -> None:
     words = VideoSequence(State.OK, np.array([0.0]), np.array([1.0]), np.array([b"caf\xe9"]))
-    assert found(words, None).tokens == ("caf\ufffd",)
+    assert tokens(found(words, None)) == ["caf\ufffd"]

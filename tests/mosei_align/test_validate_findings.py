@@ -10,7 +10,7 @@ import pytest
 
 from mosei_align.build import build
 from mosei_align.sources.modalities import LabelSettings, SourceSettings
-from mosei_align.synthetic.corpus import FILES
+from mosei_align.synthetic.arrays import FILES
 from mosei_align.validate import Finding, to_json, validate
 from mosei_schemas.errors import InputError, MoseiError
 from mosei_schemas.manifest import BuildSettings

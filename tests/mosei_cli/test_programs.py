@@ -31,7 +31,7 @@ def test_help_and_version(cli, program: str) -> None:
 @pytest.mark.parametrize(
     ("program", "command"),
     [
-        *(("mosei-align", c) for c in ("sample", "validate", "embed", "build", "split")),
+        *(("mosei-align", c) for c in ("sample", "validate", "embed", "build", "merge", "split")),
         *(("affect", c) for c in ("train", "show", "config")),
     ],
 )

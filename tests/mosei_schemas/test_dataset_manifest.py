@@ -27,6 +27,7 @@ def manifest(**changed: Any) -> Manifest:
                 dim=3,
                 root="glove_vectors",
                 videos={"ok": 1},
+                rows=9,
                 rows_read=4,
                 rows_dropped_interval=0,
                 videos_sorted=0,
@@ -162,7 +163,8 @@ def test_not_a_number_is_no_setting(dataset: Path) -> None:
         {"nonfinite": "mean"},
         {"fallback_bin_s": 0},
         {"videos_per_shard": 0},
-        {"steps": "frames"},
+        {"steps": "sentences"},
+        {"file_format": "csv"},
         {"unknown": 1},
     ],
 )
@@ -195,7 +197,7 @@ def test_the_vocabularies_are_closed_and_in_order() -> None:
     assert MODALITIES == ("text", "audio", "video")
     assert PARTS == ("train", "valid", "test")
     assert [str(reason) for reason in Reason] == [
-        *("label_arrays", "label_time", "label_value"),
+        *("label_arrays", "label_time", "label_value", "not_first_row", "purged"),
         *("no_words", "no_text", "no_audio", "no_video", "nothing_observed"),
     ]
     assert {str(state) for state in State} == {

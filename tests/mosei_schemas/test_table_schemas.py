@@ -67,13 +67,14 @@ def nullable(schema: pa.Schema) -> list[str]:
 
 def test_next_to_nothing_may_be_null() -> None:
     assert nullable(segments_schema({"text": 3, "audio": 2, "video": 1}, ["a"])) == ["speaker_id"]
-    assert nullable(ledger_schema()) == ["reason"]
+    assert nullable(ledger_schema()) == ["reason", "detail"]
     assert nullable(assignment_schema()) == []
 
 
 def test_the_ledger_has_all_three_modalities() -> None:
     schema = ledger_schema()
-    own = ["segment_id", "video_id", "label_row", "start_s", "end_s", "kept", "reason", "steps_from", "steps"]
+    own = ["segment_id", "video_id", "label_row", "start_s", "end_s", "kept", "reason", "detail"]
+    own += ["steps_from", "steps"]
     told = [
         f"{m}_{c}" for m in ("text", "audio", "video") for c in ("state", "frames", "invalid_frames", "valid_steps")
     ]
