@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from mosei_align.building.assemble import assemble, check_target, run_facts
 from mosei_align.building.pieces import Piece, clear_piece, count_pieces, read_pieces
@@ -33,6 +34,7 @@ from mosei_schemas.errors import ConfigError, InputError, MoseiError, OutputErro
 from mosei_schemas.manifest import BuildRun, BuildSettings, Manifest
 
 Progress = Callable[[int, int], None]
+_WORKERS_NEED: Final = (make_shard.__module__,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def build(
         nullcontext(source) if isinstance(source, Path) else as_folder(source) as folder,
         claimed(work, "alone"),
         _kept_only_if_interrupted(work),
-        local_engine(workers or 1 if engine is None else 1) as here,
+        local_engine(workers or 1 if engine is None else 1, _WORKERS_NEED) as here,
     ):
         check_target(out, overwrite=overwrite)  # Again: another build may have ended since.
         discard_staging(out)
@@ -150,7 +152,7 @@ def build_part(
     """
     number, parts = part
     work = parts_folder(out)
-    with claimed(work, "together"), local_engine(jobs or available_cores()) as run:
+    with claimed(work, "together"), local_engine(jobs or available_cores(), _WORKERS_NEED) as run:
         corpus = open_corpus(folder, sources or SourceSettings(), run)
         plan, speakers = make_plan(corpus, settings, speakers_file)
         if parts > plan.shards:

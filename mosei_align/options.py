@@ -131,6 +131,16 @@ def parse_coverage(text: str) -> dict[str, float]:
     return {"min_coverage_share": share}
 
 
+def refuse_with_shard(*, engine: str, overwrite: bool) -> None:
+    """Raise ConfigError where `--shard` comes with what it cannot do."""
+    if engine != "local":
+        raise ConfigError("a run with --shard works alone", ident="--engine", remedy="give one of the two")
+    if overwrite:
+        raise ConfigError(
+            "a run with --shard replaces nothing", ident="--overwrite", remedy="give it to 'mosei-align merge'"
+        )
+
+
 def choose_engine(
     name: str, *, jobs: int | None, scheduler: str | None, slurm: Path | None, shared: Sequence[Path]
 ) -> Engine | None:

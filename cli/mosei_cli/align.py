@@ -222,7 +222,7 @@ def build(
     """Align the files into a dataset, and account for every labelled segment."""
     from mosei_align.build import build as run_build
     from mosei_align.build import build_part
-    from mosei_align.options import build_settings, choose_engine, parse_part
+    from mosei_align.options import build_settings, choose_engine, parse_part, refuse_with_shard
     from mosei_align.sources.modalities import load_settings, parse_roots
     from mosei_cli import show
 
@@ -231,6 +231,8 @@ def build(
     )
     sources = load_settings(modalities, parse_roots(root))
     part = None if shard is None else parse_part(shard)
+    if part is not None:
+        refuse_with_shard(engine=engine, overwrite=overwrite)
     chosen = choose_engine(engine, jobs=jobs, scheduler=scheduler, slurm=slurm, shared=(csd, out.absolute().parent))
     with console.progress_bar("Aligning", "videos") as advance:
         if part is not None:

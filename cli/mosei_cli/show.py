@@ -140,7 +140,7 @@ def build(result: BuildResult) -> None:
         }
         told = ", ".join(f"{number:,} {what}" for what, number in repairs.items() if number)
         if told:
-            out.print(f"  {name}: {told}, of {info.rows_read:,} rows")
+            out.print(f"  {name}: {told}, of {info.rows_read:,} rows read")
     if not counts.kept:
         out.print("[yellow]Nothing was kept; the ledger has the reason of every segment[/]")
     else:

@@ -142,10 +142,10 @@ def step_means(frames: Frames, start_s: Seconds, end_s: Seconds) -> tuple[Featur
     usable = _running(frames.valid)
     some = np.flatnonzero(usable[last] > usable[first])
     some = some[np.argsort(first[some], kind="stable")]
-    begin = 0
+    begins, begin = first[some], 0
     while begin < len(some):
         # Blocks of steps whose frames fit the cache as float64, longer ones only for a longer step.
-        end = max(begin + 1, int(np.searchsorted(first[some], first[some[begin]] + _BLOCK_ROWS)))
+        end = max(begin + 1, int(np.searchsorted(begins, begins[begin] + _BLOCK_ROWS)))
         block = some[begin:end]
         means[block], valid[block] = _means_in_block(frames, first[block], last[block])
         begin = end
@@ -160,8 +160,8 @@ def _means_in_block(frames: Frames, first: Indices, last: Indices) -> tuple[Feat
     kept = _running(good)
     # `reduceat` wants where each sum begins and where it ends, and one row behind the last.
     bounds = np.stack([kept[first - low], kept[last - low]], axis=1).reshape(-1)
-    values = np.zeros((len(rows) + 1, rows.shape[1]))
-    values[:-1] = rows
+    values = np.empty((len(rows) + 1, rows.shape[1]))
+    values[:-1], values[-1] = rows, 0
     if not frames.partial[low:high].any():
         sums = np.add.reduceat(values, bounds, axis=0)[::2]
         return (sums / (bounds[1::2] - bounds[::2])[:, None]).astype(np.float32), np.ones(len(first), np.bool_)

@@ -222,13 +222,11 @@ class _Aligner:
             return step_means(frames, starts, ends)
         # A word's vector is its own row: the mean over what overlaps would mix neighbours whose times touch. A word
         # that has no row of its own (other times, as contextual embeddings may have) takes the mean.
-        values, valid = np.zeros((len(own), frames.features.shape[1]), np.float32), np.zeros(len(own), np.bool_)
-        rest, mine = own < 0, own >= 0
+        values, valid = frames.features[own], frames.valid[own] & ~frames.partial[own]
+        values[~valid] = 0
+        rest = own < 0
         if rest.any():
             values[rest], valid[rest] = step_means(frames, starts[rest], ends[rest])
-        usable = frames.valid[own[mine]] & ~frames.partial[own[mine]]
-        values[mine] = np.where(usable[:, None], frames.features[own[mine]], np.float32(0))
-        valid[mine] = usable
         return values, valid
 
     def _own_rows(self, name: str, sequence: VideoSequence) -> Indices:

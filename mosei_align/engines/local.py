@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -43,22 +44,37 @@ def available_cores() -> int:
 
 
 @contextmanager
-def local_engine(jobs: int) -> Iterator[Engine]:
+def local_engine(jobs: int, modules: Sequence[str] = ()) -> Iterator[Engine]:
     """An engine of `jobs` processes on this machine; 1 runs the tasks here.
+
+    Args:
+        jobs: how many.
+        modules: what the workers will need; where the system can, it is imported once for all of them.
 
     A worker that dies (usually: the machine ran out of memory) is an OutputError.
     """
     if jobs <= 1:
         yield _here
         return
-    # Not "fork": HDF5, Arrow and BLAS have threads and locks of their own, which a forked child inherits half.
     with _environment(dict.fromkeys(_ONE_THREAD, "1")):
-        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _as_worker)
+        pool = ProcessPoolExecutor(jobs, _context(modules), _as_worker)
         try:
             yield _Pool(pool)
         finally:
             # After an error the tasks that still wait are not run; those that run are waited for.
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _context(modules: Sequence[str]) -> multiprocessing.context.BaseContext:
+    """Not "fork": HDF5, Arrow and BLAS have threads and locks of their own, which a forked child inherits half.
+
+    Linux has a server that imports everything once, without threads, and is forked for each worker.
+    """
+    if not sys.platform.startswith("linux"):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    return context
 
 
 def _here(work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[[int, Result], None]) -> None:

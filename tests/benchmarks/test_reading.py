@@ -9,8 +9,8 @@ import json
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from measuring import fastest, program, say
 
 from affect_models.data.device import DeviceData, device_data
 from affect_models.data.packed import PackedPart, load_part, load_parts, open_split
@@ -45,22 +46,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def fastest(work: Callable[[], Any], rounds: int = 3) -> float:
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times)
-
-
-def say(name: str, ours: float, peer: float, what: str, unit: str = "ms") -> None:
-    ratio, scale = ours / peer, {"ms": 1000, "MB": 1e-6}[unit]
-    kind = "seconds" if unit == "ms" else "bytes"
-    print(f"\n{name}: {scale * ours:.2f} {unit}, {what}: {scale * peer:.2f} {unit}, ratio {ratio:.3f}")
-    print(json.dumps({"benchmark": name, kind: ours, "peer": what, f"peer_{kind}": peer, "ratio": ratio}))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +104,9 @@ def test_reading_into_arrays_beside_decoding(benchmark: Any, parquet: Path) -> N
 
     benchmark.pedantic(read, rounds=3, warmup_rounds=1)
     name = f"{decode(parquet, FEATURES) / 1e6:.0f} MB into arrays, shards read twice"
-    say(name, fastest(read), fastest(lambda: decode(parquet, FEATURES)), "decoding the same columns once")
+    ours = fastest(read)
+    say(name, ours, fastest(lambda: decode(parquet, FEATURES)), "decoding the same columns once")
+    say("reading a dataset into training arrays", ours, 3.0, "3 s, at MOSEI's size", limit=1)
 
 
 def test_splitting_beside_decoding(benchmark: Any, parquet: Path) -> None:
@@ -128,6 +115,9 @@ def test_splitting_beside_decoding(benchmark: Any, parquet: Path) -> None:
 
     benchmark.pedantic(again, rounds=3, warmup_rounds=1)
     say("a split", fastest(again), fastest(lambda: decode(parquet, FEATURES)), "decoding the same columns")
+    command = program("split", parquet, "--speaker-disjoint", "--overwrite")
+    whole = fastest(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    say("the whole command 'mosei-align split'", whole, 3.0, "3 s, at MOSEI's size", limit=1)
 
 
 def task_part(dataset: Path) -> TaskPart:
@@ -216,6 +206,11 @@ def test_private_memory_of_an_epoch_beside_the_features(benchmark: Any, arrow: P
         most = max(most, private_bytes())
     benchmark(lambda: data.batch(order[:BATCH]))
     size = sum(4 * int(part.data.offsets[-1]) * width for width in open_split(arrow, "speaker-disjoint").dims.values())
-    say("private memory that opening train takes", max(opened - before, 0), size, "features of train", "MB")
-    say("private memory that an epoch adds", most - opened, size, "features of train", "MB")
+    say(
+        "private memory that mapped training adds",
+        (most - before) / 1e6,
+        size / 1e6,
+        "the features of train",
+        unit="MB",
+    )
     assert np.isfinite(most)

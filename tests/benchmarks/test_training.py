@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measuring import say
 
 from affect_models.data.batch import Streams
 from affect_models.data.device import DeviceData
@@ -71,6 +71,4 @@ def test_data_handling_as_a_share_of_a_step(benchmark: Any, tmp_path: Path) -> N
         for _ in range(rounds):
             work()
         times[name] = (time.perf_counter() - began) / rounds
-    share = times["gather"] / times["step"]
-    print(f"\ndata handling: {1000 * times['gather']:.1f} of {1000 * times['step']:.0f} ms a step, {100 * share:.1f} %")
-    print(json.dumps({"benchmark": "data handling", "seconds": times["gather"], "peer": "step", "ratio": share}))
+    say("gathering and augmenting a batch of 64", times["gather"], times["step"], "a whole training step", limit=0.05)

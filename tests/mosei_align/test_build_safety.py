@@ -386,5 +386,7 @@ def test_workers_leave_the_interrupt_to_the_parent() -> None:
 def test_the_variables_that_workers_get_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert collect(os.getenv, ["MKL_NUM_THREADS", "OMP_NUM_THREADS"], 2) == {0: "1", 1: "3"}
+    with local_engine(2):
+        assert (os.environ["MKL_NUM_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("1", "3")
     assert "MKL_NUM_THREADS" not in os.environ
+    assert collect(os.getenv, ["MKL_NUM_THREADS"] * 2, 2) == {0: "1", 1: "1"}

@@ -59,7 +59,7 @@ def test_the_public_names() -> None:
     assert sorted(compat_mmsdk.__all__) == compat_mmsdk.__all__ == [
         "Collapse", "Difference", "Entries", "Entry", "Loss", "Purge", "RecipeFiles", "RecipeVideo", "Sequences",
         "Stage", "StageLoss", "Tensors", "align", "as_folder", "average", "compare", "get_tensors", "hard_unify",
-        "impute", "plan_purge", "read_deployed", "read_sequences", "revert", "surviving_sequences",
+        "impute", "plan_purge", "read_dataset", "read_deployed", "read_sequences", "revert", "surviving_sequences",
         "words_then_labels",
     ]  # fmt: skip
     assert all(hasattr(compat_mmsdk, name) for name in compat_mmsdk.__all__)
