@@ -381,7 +381,7 @@ def compare(
         Path, typer.Argument(help="Folder of .csd files that mmsdk deployed after aligning.", show_default=False)
     ],
 ) -> None:
-    """Compare a dataset of policy mmsdk with mmsdk's own aligned files, byte for byte; exit code 1 where they differ."""
+    """Compare a dataset of policy mmsdk with mmsdk's own aligned files, byte for byte; exit code 1 if they differ."""
     from mosei_align.compat_mmsdk import compare as differences
     from mosei_align.compat_mmsdk import read_dataset, read_deployed
     from mosei_cli import show

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
+
+import pyarrow as pa
 
 from mosei_align.alignment.paper import first_rows_of_video
 from mosei_align.alignment.video import AlignedVideo, LedgerRow, MmsdkLoss, Segment, align_video
@@ -68,6 +71,7 @@ def make_shard(task: ShardTask) -> Piece:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+    _give_back_memory()
     return piece
 
 
@@ -83,10 +87,19 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
+def _give_back_memory() -> None:
+    """Return to the system what a large shard took, so that a worker does not keep the most it ever needed."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _write_segments(task: ShardTask, segments: list[Segment], staging: Path) -> Shard:
     dims = {name: index.columns for name, index in task.modalities.items()}
     mmsdk = task.settings.policy == "mmsdk"
     table = segments_table(segments, dims, task.label_columns, task.speakers, mmsdk=mmsdk)
+    segments.clear()  # The table has copies, and Parquet's own buffers come on top.
     return write_table(table, staging, f"segments.{task.settings.file_format}")
 
 

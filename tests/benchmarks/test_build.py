@@ -57,7 +57,7 @@ def test_memory_of_all_processes_is_flat(corpus: Path, few: Path, tmp_path: Path
 
 def test_memory_of_a_video_of_four_hours(tmp_path: Path) -> None:
     folder = tmp_path / "csd"
-    write_corpus(folder, Recipe(videos=1, seed=1, clean=True, mean_segments=600))
+    write_corpus(folder, Recipe(videos=1, seed=2, mean_segments=1000, median_segment_s=60, mean_gap_s=230))
     size = sum(path.stat().st_size for path in folder.glob("*.csd")) / 1e6
     began = time.perf_counter()
     peak = Memory(*program("build", "--csd", folder, "--out", tmp_path / "out", "--jobs", JOBS))
