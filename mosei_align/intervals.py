@@ -65,8 +65,8 @@ class SortedIntervals:
     def of(cls, start_s: Seconds, end_s: Seconds) -> SortedIntervals:
         """Prepare intervals that are sorted by start, with start <= end."""
         ends = _widened(start_s, end_s)
-        reach = np.maximum.accumulate(ends) if len(ends) else ends
-        return cls(start_s, ends, reach, bool((ends < reach).any()))
+        nested = bool((ends[1:] < ends[:-1]).any())
+        return cls(start_s, ends, np.maximum.accumulate(ends) if nested else ends, nested)
 
     def __len__(self) -> int:
         return len(self.start_s)
@@ -159,4 +159,6 @@ def pick(values: npt.NDArray[Any], runs: Sequence[tuple[int, int]]) -> npt.NDArr
 
 
 def _widened(start_s: Seconds, end_s: Seconds) -> Seconds:
-    return np.maximum(end_s, np.nextafter(start_s, np.inf))
+    """The ends, where an instant ends at the next float64 after its start; the same array where there is none."""
+    instants = end_s <= start_s
+    return np.where(instants, np.nextafter(start_s, np.inf), end_s) if instants.any() else end_s

@@ -69,8 +69,9 @@ def segments_schema(dims: Mapping[str, int], label_columns: Sequence[str], *, mm
 def ledger_schema() -> pa.Schema:
     """The schema of `ledger.parquet`: one row per labelled segment of the input, kept or dropped.
 
-    `reason` is null for a kept segment; `detail` is the loss in mmsdk's own terms (policy mmsdk, else null). For each
-    modality m: m_state (see `State`), m_frames (rows of the input that overlap the segment), m_invalid_frames (of these, NaN, infinite or no face) and m_valid_steps.
+    `reason` is null for a kept segment; `detail` is the loss in mmsdk's own terms (policy mmsdk, else null). For
+    each modality m: m_state (see `State`), m_frames (rows of the input that overlap the segment), m_invalid_frames
+    (of these, NaN, infinite or no face) and m_valid_steps.
     """
     fields = [
         _field("segment_id", pa.string()),
