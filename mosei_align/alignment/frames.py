@@ -155,18 +155,19 @@ def step_means(frames: Frames, start_s: Seconds, end_s: Seconds) -> tuple[Featur
 def _means_in_block(frames: Frames, first: Indices, last: Indices) -> tuple[Features, Bools]:
     """Means of runs of frames first ... last, each with a valid frame in it, and whether every column has a value."""
     low, high = int(first[0]), int(last.max())
-    good = frames.valid[low:high]
-    rows = frames.features[low:high] if good.all() else frames.features[low:high][good]
-    kept = _running(good)
+    bad = ~frames.valid[low:high]
     # `reduceat` wants where each sum begins and where it ends, and one row behind the last.
-    bounds = np.stack([kept[first - low], kept[last - low]], axis=1).reshape(-1)
-    values = np.empty((len(rows) + 1, rows.shape[1]))
-    values[:-1], values[-1] = rows, 0
+    bounds = np.stack([first - low, last - low], axis=1).reshape(-1)
+    values = np.empty((high - low + 1, frames.features.shape[1]))
+    values[:-1], values[-1] = frames.features[low:high], 0
+    values[:-1][bad] = 0
     if not frames.partial[low:high].any():
+        kept = _running(~bad)[bounds]
         sums = np.add.reduceat(values, bounds, axis=0)[::2]
-        return (sums / (bounds[1::2] - bounds[::2])[:, None]).astype(np.float32), np.ones(len(first), np.bool_)
+        return (sums / (kept[1::2] - kept[::2])[:, None]).astype(np.float32), np.ones(len(first), np.bool_)
     finite = np.isfinite(values)
     values[~finite] = 0
+    finite[:-1][bad] = False
     counts = np.add.reduceat(finite, bounds, axis=0, dtype=np.int64)[::2]
     sums = np.add.reduceat(values, bounds, axis=0)[::2]
     complete = np.logical_and.reduce(counts > 0, axis=1)
