@@ -32,8 +32,8 @@ make bench
 ```
 
 A ratio above what is wanted stands here as it is; it is work to be done. Warm figures need the files in the page cache:
-from a cold disk the build is bound by reading, of which it does less than half of what its peer does. Without the variables `make bench` makes small corpora of its own;
-then starting the processes outweighs the work.
+from a cold disk the build is bound by reading, of which it does less than half of what its peer does. Without the
+variables `make bench` makes small corpora of its own; then starting the processes outweighs the work.
 
 """
 
