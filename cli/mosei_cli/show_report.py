@@ -44,7 +44,7 @@ def report(path: Path, facts: DatasetFacts) -> None:
 
 
 def _account(facts: DatasetFacts) -> Table:
-    from mosei_align.reports.words import reason_in_words, state_in_words
+    from mosei_align.dataset.account import describe_reason, describe_state
 
     found = facts.attrition
     title = f"Account of {plain(facts.name)} (policy {facts.manifest.settings.policy})"
@@ -53,8 +53,8 @@ def _account(facts: DatasetFacts) -> Table:
     table.add_column(f"{found.labelled:,}", justify="right")
     table.add_column(share(found.labelled, found.labelled), justify="right")
     for loss in found.losses:
-        detail = f" ({state_in_words(loss.state)})" if loss.state else ""
-        told = f"- dropped: {reason_in_words(loss.reason)}{detail}"
+        detail = f" ({describe_state(loss.state)})" if loss.state else ""
+        told = f"- dropped: {describe_reason(loss.reason)}{detail}"
         table.add_row(told, f"{loss.segments:,}", share(loss.segments, found.labelled))
     table.add_section()
     table.add_row("[bold]= kept[/]", f"[bold]{found.kept:,}[/]", share(found.kept, found.labelled))
@@ -62,7 +62,7 @@ def _account(facts: DatasetFacts) -> Table:
 
 
 def _modalities(facts: DatasetFacts) -> Table:
-    from mosei_align.reports.words import state_in_words
+    from mosei_align.dataset.account import describe_state
     from mosei_schemas.names import State
 
     shown = [modality for modality in facts.attrition.modalities if modality.name in facts.manifest.modalities]
@@ -78,7 +78,7 @@ def _modalities(facts: DatasetFacts) -> Table:
             for number in (modality.states.get(state, 0),)
             for cell in (f"{number:,}", share(number, facts.attrition.labelled))
         )
-        table.add_row(state_in_words(state), *cells)
+        table.add_row(describe_state(state), *cells)
     return table
 
 

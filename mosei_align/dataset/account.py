@@ -31,6 +31,7 @@ _REASONS: Final = {
     Reason.NOTHING_OBSERVED: "no modality observed",
 }
 _STATES: Final = {
+    State.OK: "observed",
     State.ID_MISSING: "video not in the file",
     State.MISSING_ARRAY: "features or intervals missing",
     State.LENGTH_MISMATCH: "features and intervals differ in length",
@@ -40,6 +41,7 @@ _STATES: Final = {
     State.ALL_INVALID: "everything in it is invalid",
     State.LOW_COVERAGE: "fewer valid steps than asked for",
     State.NO_SEQUENCE: "no such sequence",
+    State.NOT_ALIGNED: "not looked at: dropped before that",
 }
 
 
@@ -53,11 +55,16 @@ def account(dataset: Path, manifest: Manifest) -> list[tuple[tuple[Reason, State
     for row in ledger.to_pylist():
         if row["reason"] is not None:
             reason = Reason(row["reason"])
-            modality = _SPEAKS_OF.get(reason)
+            modality = decisive_modality(reason)
             found[reason, State(row[f"{modality}_state"]) if modality else None] += 1
     assert sum(found.values()) == manifest.counts.dropped
     order = list(Reason)
     return sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1] or ""))
+
+
+def decisive_modality(reason: Reason) -> str | None:
+    """The modality that a reason speaks of, None where it speaks of none or of all."""
+    return _SPEAKS_OF.get(reason)
 
 
 def describe_reason(reason: Reason) -> str:
@@ -67,4 +74,4 @@ def describe_reason(reason: Reason) -> str:
 
 def describe_state(state: State) -> str:
     """A `State` in words, for people."""
-    return _STATES.get(state, str(state))
+    return _STATES[state]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from mosei_align.dataset.account import describe_reason, describe_state
 from mosei_align.reports.charts import Stack, stacks
 from mosei_align.reports.facts import DatasetFacts, ModalityStates
 from mosei_align.reports.markup import Html, count, details, element, figure, share, table
 from mosei_align.reports.svg import Bar
 from mosei_align.reports.waterfall import axis_base, waterfall
-from mosei_align.reports.words import MMSDK_NOTE, PAPER_NOTE, reason_in_words, state_in_words
+from mosei_align.reports.words import MMSDK_NOTE, PAPER_NOTE
 from mosei_schemas.manifest import ModalityName
 from mosei_schemas.names import MODALITIES, State
 
@@ -53,7 +54,7 @@ def attrition_section(facts: DatasetFacts) -> list[Html]:
     if not found.labelled:
         return [*parts, element("p", "The input has no labelled segment, so there is nothing to account for.")]
     steps = [
-        Bar(reason_in_words(loss.reason), loss.segments, "lost", state_in_words(loss.state) if loss.state else "")
+        Bar(describe_reason(loss.reason), loss.segments, "lost", describe_state(loss.state) if loss.state else "")
         for loss in found.losses
     ]
     chart = waterfall(
@@ -87,9 +88,9 @@ def _account_table(facts: DatasetFacts) -> Html:
     rows = [["labelled", "", f"{left:,}", share(left, left), f"{left:,}"]]
     for loss in found.losses:
         left -= loss.segments
-        state = state_in_words(loss.state) if loss.state else ""
+        state = describe_state(loss.state) if loss.state else ""
         told = f"− {loss.segments:,}"
-        rows.append([reason_in_words(loss.reason), state, told, share(loss.segments, found.labelled), f"{left:,}"])
+        rows.append([describe_reason(loss.reason), state, told, share(loss.segments, found.labelled), f"{left:,}"])
     rows.append(["kept", "", f"{found.kept:,}", share(found.kept, found.labelled), f"{left:,}"])
     headings = ["dropped because", "what became of it", "segments", "of labelled", "left"]
     with_states = any(loss.state for loss in found.losses)
@@ -100,7 +101,7 @@ def _account_table(facts: DatasetFacts) -> Html:
 
 
 def _details_table(facts: DatasetFacts) -> Html:
-    rows = [(reason_in_words(reason), detail, f"{n:,}") for reason, detail, n in facts.attrition.details]
+    rows = [(describe_reason(reason), detail, f"{n:,}") for reason, detail, n in facts.attrition.details]
     inner = table("The losses in mmsdk's own terms.", ("reason", "mmsdk", "segments"), rows, text_columns=2)
     return details(f"In mmsdk's own terms ({count(len(rows), 'row')})", inner)
 
@@ -162,14 +163,14 @@ def modality_section(facts: DatasetFacts) -> list[Html]:
     present = [state for state in State if any(state in modality.states for modality in found)]
     shown = [modality for modality in found if modality.name not in absent]
     rows = [Stack(modality.name, tuple(_state_bar(modality, state) for state in modality.states)) for modality in shown]
-    key = [(_STATE_COLOURS[state], state_in_words(state)) for state in present if any(state in m.states for m in shown)]
+    key = [(_STATE_COLOURS[state], describe_state(state)) for state in present if any(state in m.states for m in shown)]
     chart = stacks("What became of each modality", rows, "segments")
     parts += [figure(chart, "All labelled segments, kept or dropped."), legend(key)]
     return [*parts, _states_table(facts, shown, present), _rows_table(facts)]
 
 
 def _state_bar(modality: ModalityStates, state: State) -> Bar:
-    return Bar(f"{modality.name}: {state_in_words(state)}", modality.states[state], _STATE_COLOURS[state])
+    return Bar(f"{modality.name}: {describe_state(state)}", modality.states[state], _STATE_COLOURS[state])
 
 
 def _states_table(facts: DatasetFacts, shown: Sequence[ModalityStates], present: Sequence[State]) -> Html:
@@ -177,7 +178,7 @@ def _states_table(facts: DatasetFacts, shown: Sequence[ModalityStates], present:
     headings = ["state", *(cell for modality in shown for cell in (modality.name, ""))]
     rows = [
         [
-            state_in_words(state),
+            describe_state(state),
             *(c for m in shown for c in (f"{m.states.get(state, 0):,}", share(m.states.get(state, 0), labelled))),
         ]
         for state in present

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mosei_align.dataset.account import describe_reason, describe_state
 from mosei_align.reports.ledger import Ledger, read_ledger
 from mosei_align.reports.look import (
     ModalityLook,
@@ -25,7 +26,6 @@ from mosei_align.reports.look import (
     VideoLook,
     VideoSegment,
 )
-from mosei_align.reports.words import reason_in_words, state_in_words
 from mosei_schemas.dataset import (
     ASSIGNMENT,
     SPLITS,
@@ -91,7 +91,7 @@ def _line(ledger: Ledger, manifest: Manifest, row: int) -> VideoSegment:
         float(ledger.end_s[row]),
         bool(ledger.kept[row]),
         reason,
-        None if reason is None else reason_in_words(reason),
+        None if reason is None else describe_reason(reason),
         int(ledger.steps[row]),
         {name: ledger.states[name][row] for name in manifest.modalities},
     )
@@ -114,7 +114,7 @@ def _segment(
         end_s=float(ledger.end_s[row]),
         kept=bool(ledger.kept[row]),
         reason=reason,
-        reason_in_words=None if reason is None else reason_in_words(reason),
+        reason_in_words=None if reason is None else describe_reason(reason),
         detail=ledger.detail[row],
         steps_from=ledger.steps_from[row],
         steps=int(ledger.steps[row]),
@@ -213,7 +213,7 @@ def _modality(
     vectors, valid = values.get(name, (np.empty((0, 1)), np.empty(0, np.bool_)))
     return ModalityLook(
         state,
-        state_in_words(state),
+        describe_state(state),
         int(ledger.frames[name][row]),
         int(ledger.invalid_frames[name][row]),
         int(ledger.valid_steps[name][row]),

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from mosei_align.dataset.account import decisive_modality
 from mosei_align.reports.facts import Attrition, Durations, Loss, ModalityStates, VideoAccount, VideoLosses
 from mosei_align.reports.numbers import histogram, spread
 from mosei_schemas.dataset import LEDGER, reading
@@ -18,12 +19,6 @@ from mosei_schemas.errors import DatasetError
 from mosei_schemas.names import MODALITIES, Reason, State
 from mosei_schemas.tables import ledger_schema
 
-_SPEAKS_OF: Final = {
-    Reason.NO_WORDS: "text",
-    Reason.NO_TEXT: "text",
-    Reason.NO_AUDIO: "audio",
-    Reason.NO_VIDEO: "video",
-}
 _WORST: Final = 12
 
 
@@ -79,11 +74,6 @@ def read_ledger(dataset: Path) -> Ledger:
         invalid_frames={name: columns[f"{name}_invalid_frames"].to_numpy() for name in MODALITIES},
         valid_steps={name: columns[f"{name}_valid_steps"].to_numpy() for name in MODALITIES},
     )
-
-
-def decisive_modality(reason: Reason) -> str | None:
-    """The modality that a reason speaks of, None where it speaks of none or of all."""
-    return _SPEAKS_OF.get(reason)
 
 
 def attrition(ledger: Ledger) -> Attrition:

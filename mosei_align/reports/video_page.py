@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from mosei_align.dataset.account import describe_reason
 from mosei_align.reports.account_page import legend
 from mosei_align.reports.charts import Stack, stacks
 from mosei_align.reports.facts import DatasetFacts
 from mosei_align.reports.markup import Html, element, figure, share, table
 from mosei_align.reports.svg import Bar
-from mosei_align.reports.words import reason_in_words
 
 
 def video_section(facts: DatasetFacts) -> list[Html]:
@@ -43,7 +43,7 @@ def _worst_table(facts: DatasetFacts) -> Html:
         return Html("")
     hurt = facts.videos.partly + facts.videos.gone
     rows = [
-        (row.video_id, reason_in_words(row.reason), f"{row.labelled:,}", f"{row.labelled - row.kept:,}")
+        (row.video_id, describe_reason(row.reason), f"{row.labelled:,}", f"{row.labelled - row.kept:,}")
         for row in worst
     ]
     more = f"The {len(worst)} of {hurt:,} that lose most." if hurt > len(worst) else "Those that lose any."

@@ -1,12 +1,10 @@
-"""Settings, reasons, states and findings in words, for people."""
+"""Settings and findings in words, for people; those of reasons and states are in `dataset.account`."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from mosei_align.dataset.account import describe_reason, describe_state
 from mosei_schemas.manifest import BuildSettings
-from mosei_schemas.names import Reason, State
 from mosei_schemas.splits import Leakage, SplitInfo
 
 _POLICIES: Final = {
@@ -22,15 +20,6 @@ _NONFINITE: Final = {
     "zero": "A NaN or an infinity was replaced by zero before anything was averaged.",
     "keep": "A NaN or an infinity was kept, and spoils every mean that it is in; such steps are marked as not valid.",
 }
-_MORE_REASONS: Final = {
-    Reason.NOT_FIRST_ROW: "not the video's first label row",
-    Reason.PURGED: "purged together with another video",
-}
-_MORE_STATES: Final = {
-    State.OK: "observed",
-    State.NOT_ALIGNED: "not looked at: dropped before that",
-    State.NO_SEQUENCE: "the dataset has no such modality",
-}
 PAPER_NOTE: Final = (
     "Under this policy a sample is a video, not a segment. Of every labelled video the first label row in the "
     "file is taken, together with the first rows of each whole-video stream, whatever time they cover; the other label "
@@ -43,16 +32,6 @@ MMSDK_NOTE: Final = (
     "the mean of its step; a video is purged together with another one whose id is the beginning of its own; and what "
     "a stage loses, it loses without a word. The ledger tells each loss, in mmsdk's own terms beside ours."
 )
-
-
-def reason_in_words(reason: Reason) -> str:
-    """Why a segment was dropped."""
-    return _MORE_REASONS.get(reason) or describe_reason(reason)
-
-
-def state_in_words(state: State) -> str:
-    """What became of a modality."""
-    return _MORE_STATES.get(state) or describe_state(state)
 
 
 def settings_in_words(settings: BuildSettings) -> list[str]:

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from mosei_align.build import build
+from mosei_align.dataset.account import describe_reason, describe_state
 from mosei_align.options import build_settings
 from mosei_align.reports.collect import collect
 from mosei_align.reports.markup import Html, element, escape
 from mosei_align.reports.page import render
 from mosei_align.reports.waterfall import axis_base
-from mosei_align.reports.words import leakage_in_words, reason_in_words, settings_in_words, state_in_words
+from mosei_align.reports.words import leakage_in_words, settings_in_words
 from mosei_align.reports.write import default_path, write_report
 from mosei_schemas.dataset import read_split_info
 from mosei_schemas.errors import OutputError
@@ -108,7 +109,7 @@ def test_the_page_tells_the_account(shared_dataset: Path) -> None:
     found = facts.attrition
     assert f"{found.labelled:,} labelled = {found.kept:,} kept + {found.labelled - found.kept:,} dropped" in told
     for loss in found.losses:
-        assert reason_in_words(loss.reason) in told
+        assert describe_reason(loss.reason) in told
     assert "No leakage." in told
     assert "Leakage. " in told
     assert f"cuts {facts.lengths.segments_cut} segment" in told or "loses nothing" in told
@@ -245,8 +246,8 @@ def test_the_default_path_of_this_folder(dataset: Path, monkeypatch: pytest.Monk
 
 
 def test_everything_has_words() -> None:
-    assert all(reason_in_words(reason) for reason in Reason)
-    assert all(state_in_words(state) != str(state) for state in State)
+    assert all(describe_reason(reason) for reason in Reason)
+    assert all(describe_state(state) != str(state) for state in State)
     settings = [
         BuildSettings(policy="strict", min_coverage_steps=3, min_coverage_share=0.5, nonfinite="zero"),
         BuildSettings(policy="masked", steps="uniform", uniform_bin_s=0.5, nonfinite="column"),
