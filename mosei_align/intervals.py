@@ -6,9 +6,7 @@ Legend: N = rows of the sequence, Q = queries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,24 +75,17 @@ class SortedIntervals:
         last = np.searchsorted(self.start_s, _widened(start_s, end_s), side="left")
         return first, np.maximum(last, first)
 
-    def runs(self, spans: Spans) -> list[tuple[int, int]]:
-        """Runs first ... last - 1 of the rows outside of which none overlaps a span; exact unless `nested`."""
+    def rows(self, spans: Spans) -> Indices:
+        """The rows that overlap one of some disjoint stretches, in order."""
         first, last = self.candidates(spans.start_s, spans.end_s)
         # A row may reach from one stretch into the next.
         first[1:] = np.maximum(first[1:], last[:-1])
-        return [(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True) if b > a]
-
-    def rows(self, spans: Spans) -> Indices:
-        """The rows that overlap one of some disjoint stretches, in order."""
-        rows = members(self.runs(spans))
+        rows = np.concatenate([np.empty(0, np.int64), *(np.arange(a, b) for a, b in zip(first, last, strict=True))])
         return rows[spans.touch(self.start_s[rows], self.end_s[rows])] if self.nested else rows
 
-    def take(self, runs: Sequence[tuple[int, int]] | Indices) -> SortedIntervals:
+    def take(self, rows: Indices) -> SortedIntervals:
         """Some of the rows, in order. They may be called nested though only the others made them so."""
-        if isinstance(runs, np.ndarray):
-            return SortedIntervals(self.start_s[runs], self.end_s[runs], self.reach_s[runs], self.nested)
-        starts, ends, reach = (pick(times, runs) for times in (self.start_s, self.end_s, self.reach_s))
-        return SortedIntervals(starts, ends, reach, self.nested)
+        return SortedIntervals(self.start_s[rows], self.end_s[rows], self.reach_s[rows], self.nested)
 
 
 def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segment_end_s: float) -> Indices:
@@ -144,18 +135,6 @@ def uniform_bins(start_s: float, end_s: float, width_s: float) -> tuple[Seconds,
     edges = start_s + np.arange(count + 1, dtype=np.float64) * width_s
     edges[-1] = end_s
     return edges[:-1], edges[1:]
-
-
-def members(runs: Sequence[tuple[int, int]]) -> Indices:
-    """The numbers of all rows in some runs."""
-    return np.concatenate([np.empty(0, np.int64), *(np.arange(a, b) for a, b in runs)])
-
-
-def pick(values: npt.NDArray[Any], runs: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
-    """The rows of some runs, one run after the other."""
-    if len(runs) == 1:
-        return values[runs[0][0] : runs[0][1]]
-    return np.concatenate([values[:0], *(values[a:b] for a, b in runs)])
 
 
 def _widened(start_s: Seconds, end_s: Seconds) -> Seconds:

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.intervals import Indices, SortedIntervals, Spans, members, pick
+from mosei_align.intervals import Indices, SortedIntervals, Spans
 from mosei_align.sources.csd import CsdFile, CsdIndex, Entry
 from mosei_schemas.names import State
 
@@ -140,8 +140,6 @@ class Stream:
         if self.state is not State.OK:
             return unusable(self.state, self.width, self.detail, self.rows, self.rows_dropped)
         times = SortedIntervals.of(self.start_s, self.end_s)
-        if spans is not None and self.order is None and len(self.entries) == 1 and not times.nested:
-            return self._read_runs(times, times.runs(spans))
         numbers = None if spans is None else times.rows(spans)
         try:
             features = self._features(np.arange(len(times)) if numbers is None else numbers)
@@ -160,17 +158,6 @@ class Stream:
             times=times if numbers is None else times.take(numbers),
         )
 
-    def _read_runs(self, times: SortedIntervals, runs: Sequence[tuple[int, int]]) -> VideoSequence:
-        """Read runs of rows that stand in the file as they do here: the usual case, without a look at single rows."""
-        assert self.file is not None
-        try:
-            features = _as_stored(self.file.read_rows(self.entries[0], "features", runs))
-        except OSError as error:
-            return unusable(State.BAD_ARRAY, self.width, f"HDF5 cannot read it ({error})")
-        start_s, end_s = pick(self.start_s, runs), pick(self.end_s, runs)
-        taken = times.take(runs)
-        return VideoSequence(State.OK, start_s, end_s, features, rows=self.rows, numbers=members(runs), times=taken)
-
     def _features(self, numbers: Indices) -> npt.NDArray[Any]:
         """The rows with these numbers, each read once and in the order of the file, then put in order of time."""
         assert self.file is not None
@@ -185,7 +172,8 @@ class Stream:
                 mine = in_file[np.searchsorted(in_file, first) : np.searchsorted(in_file, first + count)] - first
             blocks.append(self.file.read_rows(entry, "features", _runs(mine)))
             first += count
-        values = _as_stored(blocks[0] if len(blocks) == 1 else np.concatenate(blocks))
+        values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        values = values[:, 0] if values.dtype.kind == "S" else _single(values)
         return values if order is in_file else values[np.searchsorted(in_file, order)]
 
 
@@ -277,11 +265,6 @@ def read_first_rows(file: CsdFile, index: CsdIndex, video_id: str, count: int | 
     except OSError as error:
         return unusable(State.BAD_ARRAY, index.columns, f"HDF5 cannot read it ({error})")
     return VideoSequence(State.OK, times[:, 0], times[:, 1], features, rows=rows)
-
-
-def _as_stored(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Features as the dataset stores them, float32; words as one string a row."""
-    return values[:, 0] if values.dtype.kind == "S" else _single(values)
 
 
 def _single(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
