@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from sys import intern
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,11 @@ class PartIndex:
     offsets: Ints
     steps_cut: int
     segments_cut: int
+
+    def described(self) -> dict[str, Any]:
+        """What a part keeps of this, whatever becomes of its features: the fields that all of its forms share."""
+        names = ("part", "segment_id", "video_id", "group", "labels", "offsets", "steps_cut", "segments_cut")
+        return {name: getattr(self, name) for name in names}
 
     def subset(self, keep: Bools) -> PartIndex:
         """The segments where `keep` (N,) is true; what truncation has cut stays that of the whole part."""

@@ -132,15 +132,8 @@ def map_parts(split: OpenSplit, index: Index, parts: Sequence[PartIndex]) -> lis
     scaler = scalers(split.normalization)
     return [
         MappedPart(
-            part=part.part,
-            segment_id=part.segment_id,
-            video_id=part.video_id,
-            group=part.group,
-            labels=part.labels,
-            offsets=part.offsets,
+            **part.described(),
             observed=masks,
-            steps_cut=part.steps_cut,
-            segments_cut=part.segments_cut,
             blocks=blocks,
             block=block[part.row],
             begin=begin[part.row],

@@ -164,16 +164,9 @@ def _with_room(split: OpenSplit, part: PartIndex) -> PackedPart:
     total = int(part.offsets[-1])
     dims = {name: info.dim for name, info in split.manifest.modalities.items()}
     return PackedPart(
-        part=part.part,
-        segment_id=part.segment_id,
-        video_id=part.video_id,
-        group=part.group,
-        labels=part.labels,
-        offsets=part.offsets,
+        **part.described(),
         features={name: np.empty((total, dim), np.float32) for name, dim in dims.items()},
         observed={name: np.empty(total, np.bool_) for name in dims},
-        steps_cut=part.steps_cut,
-        segments_cut=part.segments_cut,
     )
 
 

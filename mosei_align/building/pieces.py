@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from mosei_align.dataset.tally import TallyRecord
 from mosei_schemas.dataset import to_json
 from mosei_schemas.manifest import Count, ModalityName, Sha256, Shard, Strict
-from mosei_schemas.publish import flush, sha256, unwritable
+from mosei_schemas.publish import flush, sha256, this_process, unwritable
 
 RECORD: Final = "piece.json"
 
@@ -47,7 +47,7 @@ def piece_path(pieces: Path, number: int) -> Path:
 
 def new_piece(pieces: Path, number: int) -> Path:
     """An empty folder to write a shard into, which `publish_piece` puts in its place."""
-    staging = pieces / f".{number:05d}.{os.uname().nodename}.{os.getpid()}.part"
+    staging = pieces / f".{number:05d}.{this_process()}.part"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     return staging

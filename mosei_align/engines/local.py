@@ -57,7 +57,7 @@ def local_engine(jobs: int, modules: Sequence[str] = ()) -> Iterator[Engine]:
         yield _here
         return
     with _environment(dict.fromkeys(_ONE_THREAD, "1")):
-        pool = ProcessPoolExecutor(jobs, _context(modules), _as_worker)
+        pool = ProcessPoolExecutor(jobs, _context(modules), as_worker)
         try:
             yield _Pool(pool)
         finally:
@@ -82,7 +82,7 @@ def _here(work: Callable[[Task], Result], tasks: Sequence[Task], done: Callable[
         done(number, work(task))
 
 
-def _as_worker() -> None:
+def as_worker() -> None:
     """Leave Ctrl-C to the parent, which waits for what runs; and do not outlive it, whatever ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

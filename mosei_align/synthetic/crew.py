@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import FrameType, TracebackType
 from typing import Final, Self, TypeVar
 
+from mosei_align.engines.local import as_worker
 from mosei_schemas.errors import OutputError
 
 Note = TypeVar("Note")
@@ -38,7 +39,7 @@ class Crew:
     def __enter__(self) -> Self:
         if self._jobs > 1:
             # Not "fork": HDF5 and BLAS have threads and locks of their own, which a forked child inherits half.
-            self._pool = ProcessPoolExecutor(self._jobs, mp_context=multiprocessing.get_context("spawn"))
+            self._pool = ProcessPoolExecutor(self._jobs, multiprocessing.get_context("spawn"), as_worker)
         in_charge = threading.current_thread() is threading.main_thread()
         if in_charge and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._note_interrupt)

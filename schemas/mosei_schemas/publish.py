@@ -26,7 +26,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on any error it is removed."""
-    temporary = path.with_name(f".{path.name}.{_process()}.part")
+    temporary = path.with_name(f".{path.name}.{this_process()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -49,8 +49,8 @@ def new_directory(target: Path) -> Iterator[Path]:
         OutputError: the directory cannot be written.
     """
     target = target.absolute()
-    staging = target.with_name(f".{target.name}.{_process()}.part")
-    retired = target.with_name(f".{target.name}.{_process()}.old")
+    staging = target.with_name(f".{target.name}.{this_process()}.part")
+    retired = target.with_name(f".{target.name}.{this_process()}.old")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
@@ -70,7 +70,7 @@ def new_directory(target: Path) -> Iterator[Path]:
         _remove(retired)
 
 
-def _process() -> str:
+def this_process() -> str:
     """This process, among all that share a file system."""
     return f"{os.uname().nodename}.{os.getpid()}"
 
