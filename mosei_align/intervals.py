@@ -62,7 +62,7 @@ class Runs:
     def between(cls, first: Indices, last: Indices) -> Self:
         """Runs whose ends are known; those without rows are left out."""
         some = last > first
-        if not some.all():
+        if np.count_nonzero(some) < len(some):
             first, last = first[some], last[some]
         before = np.zeros(len(first) + 1, np.int64)
         np.cumsum(last - first, out=before[1:])
@@ -122,7 +122,7 @@ class SortedIntervals:
     def of(cls, start_s: Seconds, end_s: Seconds) -> SortedIntervals:
         """Prepare intervals that are sorted by start, with start <= end."""
         ends = _widened(start_s, end_s)
-        nested = bool((ends[1:] < ends[:-1]).any())
+        nested = bool(np.count_nonzero(ends[1:] < ends[:-1]))
         return cls(start_s, ends, np.maximum.accumulate(ends) if nested else ends, nested)
 
     def __len__(self) -> int:
@@ -200,4 +200,4 @@ def uniform_bins(start_s: float, end_s: float, width_s: float) -> tuple[Seconds,
 def _widened(start_s: Seconds, end_s: Seconds) -> Seconds:
     """The ends, where an instant ends at the next float64 after its start; the same array where there is none."""
     instants = end_s <= start_s
-    return np.where(instants, np.nextafter(start_s, np.inf), end_s) if instants.any() else end_s
+    return np.where(instants, np.nextafter(start_s, np.inf), end_s) if np.count_nonzero(instants) else end_s

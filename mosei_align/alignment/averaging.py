@@ -16,7 +16,8 @@ from mosei_align.alignment.frames import Bools, Features, FrameRule, FrameTally,
 from mosei_align.intervals import Indices, Seconds
 from mosei_align.sources.rows import Rows
 
-_WINDOW_ROWS: Final = 2048
+_WINDOW_BYTES: Final = 2 << 20
+"""What the rows of a window take: smaller ones fit a nearer cache, but each costs some twenty calls of numpy."""
 
 
 class Ranges(NamedTuple):
@@ -85,6 +86,7 @@ class _Averaging:
 
     def __init__(self, wanted: Sequence[Wanted], width: int, rule: FrameRule) -> None:
         self._wanted, self._rule = wanted, rule
+        self._window = max(1, _WINDOW_BYTES // (4 * width))
         self._bases = _running([len(w.rows) for w in wanted])
         self._steps = _running([len(w.steps.first) for w in wanted])
         rows, steps = int(self._bases[-1]), int(self._steps[-1])
@@ -105,7 +107,7 @@ class _Averaging:
         begin, total = 0, int(self._bases[-1])
         while begin < total:
             end = self._end_of_window(begin)
-            a, b = np.searchsorted(self._first, (begin, end)).tolist()
+            a, b = self._first.searchsorted((begin, end)).tolist()
             # Steps that begin here are finished here: their last rows are read again with the next window.
             reach = max(end, int(self._last[a:b].max(initial=0)))
             self._average(self._read(begin, reach), begin, end, slice(a, b))
@@ -119,10 +121,10 @@ class _Averaging:
             self._bad[rows] = self._zero[rows] = False
         valid = self._rule.valid(self._bad, self._zero)
         counted = ~self._zero if self._rule.zero_is_none else np.ones(len(valid), np.bool_)
-        before, lost_before = _running(counted), _running(counted & ~valid)
         first, last = self._numbered("segments")
-        frames, invalid = before[last] - before[first], lost_before[last] - lost_before[first]
-        bad, zero = (np.diff(_running(flags)[self._bases]).tolist() for flags in (self._bad, self._zero))
+        frames = last - first - _among(~counted, first, last)
+        invalid = _among(counted & ~valid, first, last)
+        bad, zero = (_among(flags, self._bases[:-1], self._bases[1:]).tolist() for flags in (self._bad, self._zero))
         found, segments = [], _running([len(w.segments.first) for w in self._wanted]).tolist()
         for k, wanted in enumerate(self._wanted):
             mine, steps = slice(segments[k], segments[k + 1]), slice(self._steps[k], self._steps[k + 1])
@@ -142,7 +144,7 @@ class _Averaging:
         return first + bases, last + bases
 
     def _end_of_window(self, begin: int) -> int:
-        end = min(begin + _WINDOW_ROWS, int(self._bases[-1]))
+        end = min(begin + self._window, int(self._bases[-1]))
         video = int(np.searchsorted(self._bases, end, side="right")) - 1
         if video == len(self._wanted) or self._wanted[video].rows.divisible:
             return end
@@ -174,29 +176,29 @@ class _Averaging:
         zero, bad = zero_rows(rows), nonfinite_rows(rows)
         self._zero[begin:end] = zero[: end - begin]
         usable, counts, loose = self._rule.valid(bad, zero), last - first, self._nested[steps]
-        if bad.any():
-            self._note(rows, bad, begin, end)
+        (bad_rows,) = bad.nonzero()
+        if len(bad_rows):
+            wrong = ~np.isfinite(rows[bad_rows])
+            self._note(wrong, bad_rows, begin, end)
             if self._rule.nonfinite == "column":
-                before = _running(bad)
-                loose = loose | (before[last] > before[first])
+                loose = loose | (_among(bad, first, last) > 0)
             else:
-                rows[bad] = np.where(np.isfinite(rows[bad]) & usable[bad, None], rows[bad], 0)
-        if not usable.all():
-            kept = _running(usable)
-            counts = kept[last] - kept[first]
+                rows[bad_rows] = np.where(wrong | ~usable[bad_rows, None], 0, rows[bad_rows])
+        counts -= _among(~usable, first, last)
         means, valid = self._means(rows, first, last, counts), counts > 0
-        for k in np.flatnonzero(loose).tolist():
+        for k in loose.nonzero()[0].tolist():
             places = first[k] + np.flatnonzero(usable[first[k] : last[k]])
             mean = self._rule.mean(rows[self._overlapping(places, begin, steps.start + k)])
             valid[k] = mean is not None
             means[k] = 0 if mean is None else mean
-        means[~valid] = 0
+        if np.count_nonzero(valid) < len(valid):
+            means[~valid] = 0
         where = self._order[steps]
         self._values[where], self._valid[where] = means, valid
 
     def _means(self, rows: Features, first: Indices, last: Indices, counts: Indices) -> Features:
         """(n, D) the sums of rows first ... last - 1, taken in float64, divided by `counts`."""
-        several = np.flatnonzero(last - first > 1)
+        (several,) = (last - first > 1).nonzero()
         if not len(several):
             return rows[first]
         if len(several) < len(first):
@@ -209,20 +211,24 @@ class _Averaging:
         # out on a column of a sum, so two columns are taken for the parts of one complex number.
         wide, width = self._double[: len(rows) + 1], rows.shape[1]
         wide[:-1, :width], wide[-1] = rows, 0
-        bounds = np.stack([first, last], axis=1).reshape(-1)
+        bounds = np.empty(2 * len(first), np.int64)
+        bounds[::2], bounds[1::2] = first, last
         with np.errstate(invalid="ignore"):
             sums = np.add.reduceat(wide.view(np.complex128), bounds, axis=0)[::2].view(np.float64)[:, :width]
             sums = sums / np.maximum(counts, 1)[:, None]
         return sums.astype(np.float32)
 
-    def _note(self, rows: Features, bad: Bools, begin: int, end: int) -> None:
-        """Remember rows with a NaN or an infinity; those that the next window reads too, it notes."""
-        places = np.flatnonzero(bad[: end - begin])
-        self._bad[begin + places] = True
-        videos = np.searchsorted(self._bases, begin + places, side="right") - 1
-        wrong = ~np.isfinite(rows[places])
-        for video in np.unique(videos).tolist():
-            self._bad_values[video] += wrong[videos == video].sum(axis=0)
+    def _note(self, wrong: Bools, bad_rows: Indices, begin: int, end: int) -> None:
+        """Remember which rows have a NaN or an infinity, and where; those that the next window reads too, it notes."""
+        places = begin + bad_rows[: bad_rows.searchsorted(end - begin)]
+        self._bad[places] = True
+        # Rows of a video are neighbours.
+        first = 0
+        while first < len(places):
+            video = int(self._bases.searchsorted(places[first], side="right")) - 1
+            last = int(places.searchsorted(self._bases[video + 1]))
+            self._bad_values[video] += wrong[first:last].sum(axis=0)
+            first = last
 
     def _overlapping(self, places: Indices, begin: int, number: int) -> Indices:
         """Of rows of a window those that overlap a step (its number in the order)."""
@@ -243,6 +249,15 @@ class _Averaging:
             rows = first + np.flatnonzero(wanted.end_s[first:last] > start_s)
             rows = base + rows[counted[base + rows]]
             frames[k], invalid[k] = len(rows), len(rows) - valid[rows].sum()
+
+
+def _among(flags: Bools, first: Indices, last: Indices) -> Indices:
+    """(n,) how many of the flags first ... last - 1 are set; of the few that are set, all are looked up."""
+    (places,) = flags.nonzero()
+    if not len(places):
+        return np.zeros(len(first), np.int64)
+    found: Indices = places.searchsorted(last) - places.searchsorted(first)
+    return found
 
 
 def _running(numbers: Sequence[int] | Indices | Bools) -> Indices:

@@ -78,17 +78,19 @@ def nonfinite_rows(features: Features) -> Bools:
     with ones would be as fast, but it brings threads of its own into every worker.)
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        suspects = np.flatnonzero(~np.isfinite(np.einsum("ij->i", features)))
+        (suspects,) = (~np.isfinite(np.einsum("ij->i", features))).nonzero()
     bad = np.zeros(len(features), np.bool_)
-    bad[suspects] = ~np.isfinite(features[suspects]).all(axis=1)
+    if len(suspects):
+        bad[suspects] = ~np.isfinite(features[suspects]).all(axis=1)
     return bad
 
 
 def zero_rows(features: Features) -> Bools:
     """(N,) whether a row is zeros only."""
     zero: Bools = features[:, 0] == 0
-    suspects = np.flatnonzero(zero)
-    zero[suspects] = ~features[suspects].any(axis=1)
+    (suspects,) = zero.nonzero()
+    if len(suspects):
+        zero[suspects] = ~features[suspects].any(axis=1)
     return zero
 
 

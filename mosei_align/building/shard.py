@@ -26,6 +26,19 @@ from mosei_schemas.manifest import Shard
 from mosei_schemas.publish import unwritable
 
 
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Without Python's search for cycles, of which this makes none among its many small objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_collections()
 def make_shard(task: ShardTask) -> Piece:
     """Make one shard and publish it among the task's pieces.
 
@@ -40,7 +53,7 @@ def make_shard(task: ShardTask) -> Piece:
     losses: list[MmsdkLoss] = []
     tallies = {name: ModalityTally.empty(index.columns) for name, index in task.modalities.items()}
     videos_kept = 0
-    with _Files(task) as files, _no_collections():
+    with _Files(task) as files:
         for aligned in files.align():
             ledger += aligned.ledger
             segments += aligned.segments
@@ -71,18 +84,6 @@ def make_shard(task: ShardTask) -> Piece:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
     return piece
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Without Python's search for cycles, of which this makes none among its many small objects."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _write_segments(task: ShardTask, segments: list[Segment], staging: Path) -> Shard:

@@ -8,19 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mosei_align.alignment.results import LedgerRow, MmsdkLoss, ModalityRow, Segment
+from mosei_align.dataset.parquet import ROW_GROUP, write_parquet
 from mosei_schemas.dataset import SEGMENTS
 from mosei_schemas.manifest import FileFormat, Shard
 from mosei_schemas.names import MODALITIES, State
 from mosei_schemas.publish import sha256
 from mosei_schemas.tables import ledger_schema, losses_schema, segments_schema
 
-ROW_GROUP: Final = 128
-"""Parquet's writer needs some eight times the size of a row group: smaller ones keep a worker small, larger ones gain a
-tenth in size."""
-_PAGE_BYTES: Final = 8 << 20
 _NO_SEQUENCE: Final = ModalityRow(State.NO_SEQUENCE)
 
 
@@ -122,35 +118,8 @@ def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=ROW_GROUP)
         return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
-    pq.write_table(table, path, row_group_size=ROW_GROUP, **parquet_options(table.schema))
+    write_parquet(table, path)
     return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
-
-
-def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """How tables of this schema are stored as Parquet."""
-    leaves = _leaves(schema)
-    split = [leaf for leaf, kind in leaves if pa.types.is_floating(kind)]
-    return {
-        "compression": "zstd",
-        # Large pages let zstd find a word's vector again; higher levels take longer and gain next to nothing.
-        "compression_level": 2,
-        "data_page_size": _PAGE_BYTES,
-        "use_dictionary": [leaf for leaf, kind in leaves if pa.types.is_string(kind)],
-        "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
-        "write_statistics": [leaf for leaf, _ in leaves if "." not in leaf],
-        "store_schema": True,
-    }
-
-
-def _leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    """Parquet's own names of the leaf columns, with their types."""
-    found = []
-    for field in schema:
-        path, kind = field.name, field.type
-        while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-            path, kind = f"{path}.list.element", kind.value_type
-        found.append((path, kind))
-    return found
 
 
 def _offsets(lengths: list[int]) -> pa.Array:

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosei_align.dataset.shards import ROW_GROUP, parquet_options
+from mosei_align.dataset.parquet import ROW_GROUP, parquet_options
 from mosei_align.exports.account import PartAccount
 from mosei_align.exports.card import card
 from mosei_align.exports.request import Request

@@ -195,7 +195,7 @@ class CsdFile:
                 if refused_by_system(error):
                     raise unreadable(self.path, error) from error
                 raise OSError(str(error)) from error
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
     def _descriptor(self) -> int:
         if self._stream is None:

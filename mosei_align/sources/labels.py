@@ -48,10 +48,7 @@ def read_labels(file: CsdFile, index: CsdIndex, video_id: str) -> LabelRows:
         starts.append(times[:, 0])
         ends.append(times[:, 1])
         values.append(rows)
-        problems += [
-            _row_problem(start, end, row) if readable else Reason.LABEL_ARRAYS
-            for start, end, row in zip(times[:, 0], times[:, 1], rows, strict=True)
-        ]
+        problems += _row_problems(times, rows) if readable else [Reason.LABEL_ARRAYS] * len(rows)
     return LabelRows(np.concatenate(starts), np.concatenate(ends), np.concatenate(values), tuple(problems))
 
 
@@ -102,9 +99,13 @@ def _claimed_rows(entry: Entry) -> int:
     return 0
 
 
-def _row_problem(start_s: float, end_s: float, values: npt.NDArray[np.float32]) -> Reason | None:
-    if not (np.isfinite(start_s) and np.isfinite(end_s) and 0 <= end_s - start_s <= LONGEST_S):
-        return Reason.LABEL_TIME
-    if not np.isfinite(values).all():
-        return Reason.LABEL_VALUE
-    return None
+def _row_problems(times: npt.NDArray[np.float64], values: npt.NDArray[np.float32]) -> list[Reason | None]:
+    """For each of n rows why it cannot be aligned, from intervals (n, 2) and labels (n, K)."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        lasts = times[:, 1] - times[:, 0]
+    sound_times = np.isfinite(times).all(axis=1) & (lasts >= 0) & (lasts <= LONGEST_S)
+    sound_values = np.isfinite(values).all(axis=1)
+    return [
+        (None if value else Reason.LABEL_VALUE) if time else Reason.LABEL_TIME
+        for time, value in zip(sound_times.tolist(), sound_values.tolist(), strict=True)
+    ]

@@ -164,7 +164,7 @@ class Stream:
         if self.state is not State.OK:
             return unusable(self.state, self.width, self.detail, self.rows, self.rows_dropped)
         try:
-            features = self._features(np.arange(len(self.end_s)))
+            features = self._features(None)
         except OSError as error:
             return unusable(State.BAD_ARRAY, self.width, f"HDF5 cannot read it ({error})")
         told = self.rows, self.rows_dropped, self.was_unsorted
@@ -179,9 +179,12 @@ class Stream:
             return RowsInPlace(self.file, arrays[0], runs)
         return RowsByNumber(runs.numbers(), self._features, divisible=in_place)
 
-    def _features(self, numbers: Indices) -> npt.NDArray[Any]:
-        """The rows with these numbers, each read once and in the order of the file, then put in order of time."""
+    def _features(self, numbers: Indices | None) -> npt.NDArray[Any]:
+        """The rows with these numbers (None: all), read once and in the order of the file, then put in that of time."""
         assert self.file is not None
+        if numbers is None and self.order is None:
+            return self._joined([self.file.read_rows(entry, "features") for entry in self.entries])
+        numbers = np.arange(len(self.end_s)) if numbers is None else numbers
         order = numbers if self.order is None else self.order[numbers]
         in_file = order if self.order is None else np.sort(order)
         blocks, first = [], 0
@@ -193,9 +196,13 @@ class Stream:
                 mine = in_file[np.searchsorted(in_file, first) : np.searchsorted(in_file, first + count)] - first
             blocks.append(self.file.read_rows(entry, "features", Runs.of(mine).pairs()))
             first += count
-        values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-        values = values[:, 0] if values.dtype.kind == "S" else _single(values)
+        values = self._joined(blocks)
         return values if order is in_file else values[np.searchsorted(in_file, order)]
+
+    @staticmethod
+    def _joined(blocks: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        values = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        return values[:, 0] if values.dtype.kind == "S" else _single(values)
 
 
 def decoded(tokens: npt.NDArray[np.bytes_]) -> list[str]:
@@ -258,9 +265,10 @@ def open_stream(file: CsdFile, index: CsdIndex, video_id: str) -> Stream:
     if claimed > max(UNPACKED_LIMIT, UNPACKED_SHARE * file.file_bytes):
         return _closed(State.BAD_ARRAY, width, f"its entries come to {claimed} bytes, the file to {file.file_bytes}")
     try:
-        intervals = np.concatenate([file.read_rows(e, "intervals") for e in usable], dtype=np.float64)
+        blocks = [file.read_rows(e, "intervals").astype(np.float64, copy=False) for e in usable]
     except OSError as error:
         return _closed(State.BAD_ARRAY, width, f"HDF5 cannot read it ({error})")
+    intervals = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return _in_order(intervals, width, tuple(usable), file)
 
 
@@ -304,11 +312,9 @@ def _closed(state: State, width: int, detail: str, rows: int = 0, rows_dropped: 
 def _in_order(intervals: Seconds, width: int, entries: tuple[Entry, ...], file: CsdFile) -> Stream:
     start_s, end_s = np.ascontiguousarray(intervals.T)
     rows = len(start_s)
-    # Comparisons with NaN are false, so this also asks whether all are finite.
-    good = (start_s > -np.inf) & (end_s >= start_s) & (end_s < np.inf)
     order, dropped, was_unsorted = None, 0, False
-    if not (good.all() and (start_s[1:] >= start_s[:-1]).all()):
-        order = np.flatnonzero(good)
+    if not _is_in_order(start_s, end_s):
+        order = np.flatnonzero((start_s > -np.inf) & (end_s >= start_s) & (end_s < np.inf))
         dropped = rows - len(order)
         if dropped == rows:
             return _closed(State.EMPTY, width, "no row has a usable interval", rows, dropped)
@@ -318,3 +324,14 @@ def _in_order(intervals: Seconds, width: int, entries: tuple[Entry, ...], file: 
         start_s, end_s = start_s[order], end_s[order]
     times = SortedIntervals.of(start_s, end_s)
     return Stream(State.OK, "", width, times, end_s, rows, dropped, was_unsorted, order, entries, file)
+
+
+def _is_in_order(start_s: Seconds, end_s: Seconds) -> bool:
+    """Whether every interval is usable and they are sorted by start. Comparisons with NaN are false."""
+    rows = len(start_s)
+    return bool(
+        np.count_nonzero(end_s >= start_s) == rows
+        and np.count_nonzero(start_s[1:] >= start_s[:-1]) == rows - 1
+        and start_s[0] > -np.inf
+        and end_s.max() < np.inf
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosei_align.dataset.shards import parquet_options
+from mosei_align.dataset.parquet import parquet_options
 from mosei_align.opening.scaled import scaled
 from mosei_schemas.dataset import PART_FILES, map_segments
 from mosei_schemas.manifest import Manifest

@@ -19,7 +19,7 @@ from affect_models.data.packed import PackedPart, load_part, load_parts, open_sp
 from affect_models.data.tasks import TaskPart, open_task_parts, task_part
 from affect_models.training.config import load_config
 from affect_models.training.run import run
-from mosei_align.dataset.shards import ROW_GROUP
+from mosei_align.dataset.parquet import ROW_GROUP
 from mosei_align.split import split
 from mosei_schemas.dataset import read_manifest
 from mosei_schemas.errors import ConfigError, DatasetError, InputError
