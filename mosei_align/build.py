@@ -118,11 +118,11 @@ def build(
         claimed(work, "alone"),
         _kept_only_if_interrupted(work),
         _telling_what_is_kept(work) as under_way,
-        local_engine(workers or 1 if engine is None else 1, _WORKERS_NEED) as here,
+        local_engine(workers if engine is None and workers else 1, _WORKERS_NEED) as here,
     ):
         sweep(out)
         _check_leftover(work, resume=resume, overwrite=overwrite)
-        corpus = open_corpus(folder, sources or SourceSettings(), here)
+        corpus = open_corpus(folder, sources or SourceSettings(), workers or 1)
         plan, speakers = make_plan(corpus, settings, speakers_file)
         before = finished_before(out, plan) if may_stand else None
         if before is not None:
@@ -165,12 +165,13 @@ def build_part(
     """
     number, parts = part
     work = parts_folder(out)
+    workers = jobs or available_cores()
     with (
         claimed(work, "together"),
         _telling_what_is_kept(work) as under_way,
-        local_engine(jobs or available_cores(), _WORKERS_NEED) as run,
+        local_engine(workers, _WORKERS_NEED) as run,
     ):
-        corpus = open_corpus(folder, sources or SourceSettings(), run)
+        corpus = open_corpus(folder, sources or SourceSettings(), workers)
         plan, speakers = make_plan(corpus, settings, speakers_file)
         if parts > plan.shards:
             raise ConfigError(

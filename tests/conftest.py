@@ -17,7 +17,7 @@ from mosei_align.split import split
 from mosei_align.synthetic.corpus import write_corpus
 from mosei_align.synthetic.recipe import Recipe
 
-_ANSWER_OF_CHILD = apart._answer_of_child
+_ANSWERS = apart._answers
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -40,7 +40,7 @@ def _indexing_without_a_child() -> Iterator[None]:
             return error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apart, "_answer_of_child", answer)
+        patch.setattr(apart, "_answers", lambda paths, _at_once: [answer(path) for path in paths])
         yield
 
 
@@ -48,7 +48,7 @@ def _indexing_without_a_child() -> Iterator[None]:
 def indexing_apart() -> Iterator[None]:
     """Indexing in a child, as in the programs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apart, "_answer_of_child", _ANSWER_OF_CHILD)
+        patch.setattr(apart, "_answers", _ANSWERS)
         yield
 
 

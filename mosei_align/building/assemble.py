@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
@@ -137,17 +136,16 @@ def _together(pieces: Sequence[tuple[Path, Piece]], name: str) -> pa.Table:
 
 def ledger_counts(ledger: pa.Table, videos_kept: int) -> Counts:
     """The counts of a ledger."""
-    kept = ledger.column("kept").to_numpy()
-    steps = ledger.column("steps").to_numpy()
-    uniform = np.array(ledger.column("steps_from").to_pylist(), object) == str(StepSource.UNIFORM)
-    reasons: Mapping[str, int] = Counter(r for r in ledger.column("reason").to_pylist() if r is not None)
+    kept = ledger.filter(ledger.column("kept"))
+    origins = Counter(kept.column("steps_from").to_pylist())
+    reasons = Counter(ledger.column("reason").to_pylist())
     return Counts(
         labelled=ledger.num_rows,
-        kept=int(kept.sum()),
-        dropped=int((~kept).sum()),
+        kept=kept.num_rows,
+        dropped=ledger.num_rows - kept.num_rows,
         dropped_by_reason={reason: reasons[reason] for reason in Reason if reasons.get(reason)},
         videos_labelled=pc.count_distinct(ledger.column("video_id")).as_py(),
         videos_kept=videos_kept,
-        steps_kept=int(steps[kept].sum()),
-        kept_with_uniform_steps=int((kept & uniform).sum()),
+        steps_kept=pc.sum(kept.column("steps"), min_count=0).as_py(),
+        kept_with_uniform_steps=origins[StepSource.UNIFORM],
     )

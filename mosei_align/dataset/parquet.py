@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mosei_align.dataset.arrow_arrays import array_of, offsets_of
 from mosei_align.dataset.thrift import I32, I64, LIST, STRUCT, Struct, read_struct, write_struct
 from mosei_align.dataset.vector_pages import BYTE_STREAM_SPLIT, DATA_PAGE, RLE, VectorChunk, Vectors, encode
 
@@ -145,8 +145,8 @@ def _without(table: pa.Table, vectors: dict[int, Vectors]) -> pa.Buffer:
     columns = list(table.columns)
     for place in vectors:
         kind = table.schema.field(place).type
-        none = pa.FixedSizeListArray.from_arrays(pa.array([], pa.float32()), type=kind.value_type)
-        offsets = pa.array(np.zeros(len(table) + 1, np.int32))
+        none = pa.FixedSizeListArray.from_arrays(array_of([], pa.float32()), type=kind.value_type)
+        offsets = offsets_of([0] * len(table))
         columns[place] = pa.ListArray.from_arrays(offsets, none, type=kind)
     sink = pa.BufferOutputStream()
     rest = pa.Table.from_arrays(columns, schema=table.schema)

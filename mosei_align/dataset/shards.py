@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mosei_align.alignment.results import LedgerRow, MmsdkLoss, ModalityRow, Segment
+from mosei_align.dataset.arrow_arrays import array_of, offsets_of
 from mosei_align.dataset.parquet import ROW_GROUP, write_parquet
 from mosei_schemas.dataset import SEGMENTS
 from mosei_schemas.manifest import FileFormat, Shard
@@ -37,8 +38,8 @@ def segments_table(
     schema = segments_schema(dims, label_columns, mmsdk=mmsdk)
     rows = [segment.row for segment in segments]
     steps = [segment.steps for segment in segments]
-    offsets = _offsets([len(s) for s in steps])
-    words = [list(s.tokens) for s in steps]
+    offsets = offsets_of([len(s) for s in steps])
+    tokens = offsets_of([len(s.tokens) for s in steps])
     columns: dict[str, Any] = {
         "segment_id": [row.segment_id for row in rows],
         "video_id": [row.video_id for row in rows],
@@ -51,7 +52,7 @@ def segments_table(
         "steps": [row.steps for row in rows],
         "step_start_s": _lists(offsets, _concatenated([s.start_s for s in steps], np.float64), schema, "step_start_s"),
         "step_end_s": _lists(offsets, _concatenated([s.end_s for s in steps], np.float64), schema, "step_end_s"),
-        "words": words,
+        "words": _lists(tokens, [token for s in steps for token in s.tokens], schema, "words"),
     }
     for name in (m for m in MODALITIES if m in dims):
         kind = schema.field(name).type.value_type
@@ -62,7 +63,7 @@ def segments_table(
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
     arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        column if isinstance(column, pa.Array) else array_of(column, field.type)
         for field, column in zip(schema, columns.values(), strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -70,7 +71,7 @@ def segments_table(
 
 def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) -> dict[str, pa.Array]:
     rows, starts, ends = zip(*(segment.mmsdk_rows[name] for segment in segments), strict=True)
-    offsets = _offsets([len(r) for r in rows])
+    offsets = offsets_of([len(r) for r in rows])
     columns = {"rows": (rows, np.int32), "row_start_s": (starts, np.float64), "row_end_s": (ends, np.float64)}
     return {
         f"{name}_{what}": _lists(offsets, _concatenated(list(parts), dtype), schema, f"{name}_{what}")
@@ -81,7 +82,7 @@ def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) ->
 def losses_table(losses: Sequence[MmsdkLoss]) -> pa.Table:
     """mmsdk's losses as a table of `losses_schema`."""
     schema = losses_schema()
-    return pa.Table.from_pydict({name: [getattr(loss, name) for loss in losses] for name in schema.names}, schema)
+    return _table({name: [getattr(loss, name) for loss in losses] for name in schema.names}, schema)
 
 
 def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
@@ -104,7 +105,12 @@ def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
         columns[f"{name}_frames"] = [modality.frames for modality in found]
         columns[f"{name}_invalid_frames"] = [modality.invalid_frames for modality in found]
         columns[f"{name}_valid_steps"] = [modality.valid_steps for modality in found]
-    return pa.Table.from_pydict(columns, schema=ledger_schema())
+    return _table(columns, ledger_schema())
+
+
+def _table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    arrays = [array_of(columns[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
@@ -122,19 +128,15 @@ def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
     return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
 
 
-def _offsets(lengths: list[int]) -> pa.Array:
-    return pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
-
-
 def _concatenated(arrays: list[Any], dtype: Any) -> Any:
     return np.concatenate(arrays) if arrays else np.empty(0, dtype)
 
 
 def _lists(offsets: pa.Array, values: Any, schema: pa.Schema, name: str) -> pa.Array:
     kind = schema.field(name).type
-    return pa.ListArray.from_arrays(offsets, pa.array(values, kind.value_type), type=kind)
+    return pa.ListArray.from_arrays(offsets, array_of(values, kind.value_type), type=kind)
 
 
 def _vectors(arrays: list[Any], kind: pa.FixedSizeListType) -> pa.Array:
     flat = _concatenated([a.reshape(-1) for a in arrays], np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=kind)
+    return pa.FixedSizeListArray.from_arrays(array_of(flat, pa.float32()), type=kind)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mosei_align.dataset.arrow_arrays import values_of
 from mosei_align.dataset.thrift import I32, STRUCT, varint, write_struct
 
 RLE: Final = 3
@@ -51,11 +52,11 @@ class Vectors(NamedTuple):
         flat = steps.flatten()
         if not len(lists) or lists.null_count or steps.null_count or flat.null_count:
             return None
-        offsets = lists.offsets.to_numpy().astype(np.int64)
+        offsets = values_of(lists.offsets).astype(np.int64)
         offsets -= offsets[0]
         if not (offsets[1:] > offsets[:-1]).all():
             return None
-        return cls(offsets, flat.to_numpy().reshape(-1, kind.value_type.list_size))
+        return cls(offsets, values_of(flat).reshape(-1, kind.value_type.list_size))
 
     def rows(self, first: int, last: int) -> Vectors:
         """Those of the rows first ... last - 1."""

@@ -11,8 +11,10 @@ import gc
 import os
 import pickle
 import resource
+import selectors
 import signal
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,7 @@ _BYTES_A_SECOND: Final = 1_000_000
 """Computing time for a file: some to begin with, more for its size, and an end. Real files take a hundredth of it."""
 _ROOM: Final = 1 << 30
 """Memory for a file, on top of what the process has and of the file's size."""
+_PIECE: Final = 1 << 20
 _REMEDY: Final = "download it again"
 _DAMAGED: Final = "HDF5 {} its structure: the file is damaged"
 
@@ -35,33 +38,80 @@ def index_file(path: Path) -> CsdIndex:
     Raises:
         InputError: as `CsdFile` and its `index`; or HDF5 does not finish, crashes, or wants absurd amounts of memory.
     """
-    answer = _answer_of_child(path)
-    if isinstance(answer, CsdIndex):
-        return answer
-    raise answer
+    return index_files([path])[0]
 
 
-def _answer_of_child(path: Path) -> CsdIndex | Exception:
-    size = path.stat().st_size if path.is_file() else 0
-    readable, writable = os.pipe()
-    child = _fork()
-    if not child:
-        os.close(readable)
-        _answer(path, size, writable)
-    os.close(writable)
+def index_files(paths: Sequence[Path], at_once: int = 1) -> list[CsdIndex]:
+    """Index several `.csd` files, in this order, `at_once` of them at the same time.
+
+    Raises:
+        InputError: as `index_file`; of several the first.
+    """
+    indexes = []
+    for answer in _answers(paths, at_once):
+        if not isinstance(answer, CsdIndex):
+            raise answer
+        indexes.append(answer)
+    return indexes
+
+
+def _answers(paths: Sequence[Path], at_once: int) -> list[CsdIndex | Exception]:
+    waiting = list(reversed(list(enumerate(paths))))
+    found: dict[int, CsdIndex | Exception] = {}
+    running: dict[int, _Child] = {}
     try:
-        with os.fdopen(readable, "rb") as stream:
-            raw = stream.read()
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        raise
+        with selectors.DefaultSelector() as selector:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    number, path = waiting.pop()
+                    running[number] = _Child(path)
+                    selector.register(running[number].readable, selectors.EVENT_READ, number)
+                for key, _ in selector.select():
+                    if not running[key.data].read():
+                        selector.unregister(key.fd)
+                        found[key.data] = running.pop(key.data).answer()
     finally:
-        _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) or not raw:
-        told = "does not finish reading" if _out_of_time(status) else "crashes at"
-        raise InputError(_DAMAGED.format(told), path=path, remedy=_REMEDY)
-    answer: CsdIndex | Exception = pickle.loads(raw)
-    return answer
+        for child in running.values():
+            child.kill()
+    return [found[number] for number in range(len(paths))]
+
+
+class _Child:
+    """A process that indexes a file and tells the answer through a pipe."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._told = path, bytearray()
+        size = path.stat().st_size if path.is_file() else 0
+        self.readable, writable = os.pipe()
+        self._pid = _fork()
+        if not self._pid:
+            os.close(self.readable)
+            _answer(path, size, writable)
+        os.close(writable)
+
+    def read(self) -> bool:
+        """Take in what there is; False at the end."""
+        piece = os.read(self.readable, _PIECE)
+        self._told += piece
+        return bool(piece)
+
+    def answer(self) -> CsdIndex | Exception:
+        """What it has told, or why it could not."""
+        status = self._ended()
+        if os.WIFSIGNALED(status) or not self._told:
+            told = "does not finish reading" if _out_of_time(status) else "crashes at"
+            return InputError(_DAMAGED.format(told), path=self._path, remedy=_REMEDY)
+        answer: CsdIndex | Exception = pickle.loads(self._told)
+        return answer
+
+    def kill(self) -> None:
+        """Nobody waits for the answer any more."""
+        os.kill(self._pid, signal.SIGKILL)
+        self._ended()
+
+    def _ended(self) -> int:
+        os.close(self.readable)
+        return os.waitpid(self._pid, 0)[1]
 
 
 def _fork() -> int:

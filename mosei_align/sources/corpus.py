@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mosei_align.engines.local import Engine
-from mosei_align.sources.apart import index_file
+from mosei_align.sources.apart import index_files
 from mosei_align.sources.csd import CsdIndex
 from mosei_align.sources.labels import check_number
 from mosei_align.sources.modalities import ROLES, Role, SourceSettings
@@ -58,24 +57,18 @@ def csd_files(folder: Path) -> list[Path]:
     return found
 
 
-def open_corpus(folder: Path, settings: SourceSettings, engine: Engine | None = None) -> Corpus:
+def open_corpus(folder: Path, settings: SourceSettings, at_once: int = 1) -> Corpus:
     """Index every `.csd` file of a folder and give each its role.
 
     Args:
         folder: the `.csd` files.
         settings: which root fills which role.
-        engine: where the files are indexed; None for this process.
+        at_once: how many files are indexed at the same time.
 
     Raises:
         InputError: a file is unreadable, two files hold one root, two sequences fit one role, or there are no labels.
     """
-    paths = csd_files(folder)
-    found: dict[int, CsdIndex] = {}
-    if engine is None:
-        found.update(enumerate(map(index_file, paths)))
-    else:
-        engine(index_file, paths, found.__setitem__)
-    indexes = [found[number] for number in range(len(paths))]
+    indexes = index_files(csd_files(folder), at_once)
     check_roots(indexes)
     sequences, ignored = assign_roles(folder, indexes, settings)
     if "labels" not in sequences:

@@ -103,9 +103,8 @@ def _row_problems(times: npt.NDArray[np.float64], values: npt.NDArray[np.float32
     """For each of n rows why it cannot be aligned, from intervals (n, 2) and labels (n, K)."""
     with np.errstate(invalid="ignore", over="ignore"):
         lasts = times[:, 1] - times[:, 0]
-    sound_times = np.isfinite(times).all(axis=1) & (lasts >= 0) & (lasts <= LONGEST_S)
-    sound_values = np.isfinite(values).all(axis=1)
-    return [
-        (None if value else Reason.LABEL_VALUE) if time else Reason.LABEL_TIME
-        for time, value in zip(sound_times.tolist(), sound_values.tolist(), strict=True)
-    ]
+    sound_time = np.isfinite(times).all(axis=1) & (lasts >= 0) & (lasts <= LONGEST_S)
+    problems: list[Reason | None] = [None if sound else Reason.LABEL_TIME for sound in sound_time.tolist()]
+    for row in np.flatnonzero(sound_time & ~np.isfinite(values).all(axis=1)).tolist():
+        problems[row] = Reason.LABEL_VALUE
+    return problems

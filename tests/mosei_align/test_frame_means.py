@@ -156,7 +156,7 @@ def test_several_videos_against_a_loop_to_the_last_bit(
     for video, ask in zip(case, asks, strict=True):
         if not video.readable:
             ask.rows._read = unreadable  # type: ignore[attr-defined]
-    with mock.patch("mosei_align.alignment.averaging._WINDOW_ROWS", window):
+    with mock.patch("mosei_align.alignment.averaging._WINDOW_BYTES", 4 * width * window):
         found = average(asks, width, FrameRule(mode, zero_is_invalid, zero_is_none))
     assert len(found) == len(case)
     for video, old, got in zip(case, before, found, strict=True):
@@ -226,26 +226,25 @@ def test_long_sequences_and_steps_in_any_order_to_the_last_bit(mode: NonFinite, 
 
 def test_a_window_is_all_that_is_in_memory() -> None:
     """Rows of a file are asked for a window at a time; packed ones all at once."""
-    features, sizes = np.ones((10_000, 3), np.float32), list[int]()
+    rows, width = 20_000, 100  # 8 MB
+    features, sizes = np.ones((rows, width), np.float32), list[int]()
 
     def watched(numbers: Any) -> Features:
         sizes.append(len(numbers))
         return features[numbers]
 
-    steps = [(k / 4, k / 4 + 2) for k in range(9_990)]
+    steps = [(k / 4, k / 4 + 2) for k in range(rows - 10)]
     asks = [
-        wanted(features, even(10_000), steps)._replace(
-            rows=RowsByNumber(np.arange(10_000), watched, divisible=divisible)
-        )
+        wanted(features, even(rows), steps)._replace(rows=RowsByNumber(np.arange(rows), watched, divisible=divisible))
         for divisible in (True, False)
     ]
-    (found,) = average(asks[:1], 3, FrameRule("frame"))
+    (found,) = average(asks[:1], width, FrameRule("frame"))
     assert found.valid.all()
-    assert max(sizes) < 2_100
-    assert sum(sizes) < 10_100
+    assert max(sizes) * width * 4 < 2_200_000
+    assert sum(sizes) < rows + 100
     sizes.clear()
-    average([asks[1], asks[1]], 3, FrameRule("frame"))
-    assert sizes == [10_000, 10_000]
+    average([asks[1], asks[1]], width, FrameRule("frame"))
+    assert sizes == [rows, rows]
 
 
 def over(features: Features, start: float, end: float, rule: FrameRule | None = None) -> tuple[list[float], bool]:
