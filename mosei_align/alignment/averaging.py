@@ -16,7 +16,7 @@ from mosei_align.alignment.frames import Bools, Features, FrameRule, FrameTally,
 from mosei_align.intervals import Indices, Seconds
 from mosei_align.sources.rows import Rows
 
-_WINDOW_BYTES: Final = 2 << 20
+_WINDOW_BYTES: Final = 5 << 18
 """What the rows of a window take: smaller ones fit a nearer cache, but each costs some twenty calls of numpy."""
 
 

@@ -18,8 +18,7 @@ from mosei_align.sources.sequence import SequenceFacts
 from mosei_schemas.names import Reason, State, StepSource
 
 
-@dataclass(frozen=True, slots=True)
-class ModalityRow:
+class ModalityRow(NamedTuple):
     """What the ledger says of one modality in one segment."""
 
     state: State
@@ -28,8 +27,7 @@ class ModalityRow:
     valid_steps: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
+class LedgerRow(NamedTuple):
     """One labelled segment, kept (reason None) or dropped."""
 
     video_id: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -82,7 +82,9 @@ class _Plan:
         """The ledger rows and kept segments of the video."""
         labels, tallies = self.labels, {name: found.tally for name, found in self.averaged.items()}
         aligned = AlignedVideo([], [], self.facts, tallies)
-        found = {name: self._by_segment(name) for name in self.facts}
+        bounds = [0, *itertools.accumulate(map(len, self.steps))]
+        arrays = {name: self._arrays(name, bounds[-1]) for name in self.facts}
+        found = {name: self._by_segment(name, bounds, settings) for name in self.facts}
         place_of = {row: k for k, row in enumerate(self.sound)}
         starts, ends = labels.start_s.tolist(), labels.end_s.tolist()
         for row, problem in enumerate(labels.problems):
@@ -92,40 +94,36 @@ class _Plan:
                 aligned.ledger.append(LedgerRow(*place, problem, StepSource.NONE, 0, states))
                 continue
             k = place_of[row]
-            entry, features = _decide(settings, place, self.steps[k], {name: parts[k] for name, parts in found.items()})
+            steps, mine = self.steps[k], slice(bounds[k], bounds[k + 1])
+            rows = {name: modality[k] for name, modality in found.items()}
+            reason = decide(settings, {name: modality.state for name, modality in rows.items()}, steps.source)
+            entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
             aligned.ledger.append(entry)
-            if entry.reason is None:
-                aligned.segments.append(Segment(entry, labels.values[row], self.steps[k], features))
+            if reason is None:
+                features = {name: (values[mine], valid[mine]) for name, (values, valid) in arrays.items()}
+                aligned.segments.append(Segment(entry, labels.values[row], steps, features))
         return aligned
 
-    def _by_segment(self, name: str) -> list[_Found]:
-        """What was found of a modality in each segment."""
-        state, lengths = self.facts[name].state, [len(steps) for steps in self.steps]
-        bounds = [0, *itertools.accumulate(lengths)]
-        pieces = [slice(a, b) for a, b in itertools.pairwise(bounds)]
+    def _arrays(self, name: str, steps: int) -> tuple[Features, Bools]:
+        """The means of a modality over all steps, and which are valid."""
         averaged = self.averaged.get(name)
         if averaged is None:
-            values, valid = np.zeros((bounds[-1], self.facts[name].width), np.float32), np.zeros(bounds[-1], np.bool_)
-            return [_Found(state, values[piece], valid[piece], 0, 0, 0) for piece in pieces]
-        values, valid = averaged.values, averaged.valid
-        before = [0, *np.cumsum(valid).tolist()]
+            return np.zeros((steps, self.facts[name].width), np.float32), np.zeros(steps, np.bool_)
+        return averaged.values, averaged.valid
+
+    def _by_segment(self, name: str, bounds: list[int], settings: BuildSettings) -> list[ModalityRow]:
+        """What became of a modality in each segment, whose steps begin at `bounds`."""
+        state, averaged = self.facts[name].state, self.averaged.get(name)
+        if averaged is None:
+            return [ModalityRow(modality_state(state, 0, 0, steps_needed(settings, len(s)))) for s in self.steps]
+        before = [0, *itertools.accumulate(averaged.valid.tolist())]
         counts = zip(averaged.frames.tolist(), averaged.invalid_frames.tolist(), strict=True)
-        return [
-            _Found(state, values[piece], valid[piece], before[piece.stop] - before[piece.start], *count)
-            for piece, count in zip(pieces, counts, strict=True)
-        ]
-
-
-@dataclass(slots=True)
-class _Found:
-    """One modality in one segment."""
-
-    video_state: State
-    values: Features
-    valid: Bools
-    valid_steps: int
-    frames: int
-    invalid_frames: int
+        rows = []
+        for (a, b), (frames, invalid) in zip(itertools.pairwise(bounds), counts, strict=True):
+            valid = before[b] - before[a]
+            needed = steps_needed(settings, b - a)
+            rows.append(ModalityRow(modality_state(state, frames, valid, needed), frames, invalid, valid))
+        return rows
 
 
 def _plan(video: VideoInput, settings: BuildSettings) -> _Plan:
@@ -152,7 +150,7 @@ def _plan(video: VideoInput, settings: BuildSettings) -> _Plan:
         if stream.state is State.OK:
             own = _own_rows(steps, spoken, stream, settings) if name == step_modality(settings) else None
             plan.wanted[name] = asked.wanted(stream, own)
-            plan.facts[name] = replace(plan.facts[name], rows_read=len(plan.wanted[name].rows))
+            plan.facts[name] = plan.facts[name]._replace(rows_read=len(plan.wanted[name].rows))
     return plan
 
 
@@ -237,16 +235,3 @@ def _average(plans: Sequence[_Plan], name: str, rule: FrameRule) -> None:
             plan.facts[name] = SequenceFacts(State.BAD_ARRAY, plan.facts[name].width)
         else:
             plan.averaged[name] = averaged
-
-
-def _decide(
-    settings: BuildSettings, place: tuple[str, int, float, float], steps: Steps, found: Mapping[str, _Found]
-) -> tuple[LedgerRow, dict[str, tuple[Features, Bools]]]:
-    needed = steps_needed(settings, len(steps))
-    rows = {}
-    for name, modality in found.items():
-        state = modality_state(modality.video_state, modality.frames, modality.valid_steps, needed)
-        rows[name] = ModalityRow(state, modality.frames, modality.invalid_frames, modality.valid_steps)
-    reason = decide(settings, {name: row.state for name, row in rows.items()}, steps.source)
-    entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
-    return entry, {name: (modality.values, modality.valid) for name, modality in found.items()}

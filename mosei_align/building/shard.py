@@ -6,7 +6,6 @@ import gc
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -142,7 +141,7 @@ class _Files:
         for name, index in task.modalities.items():
             stream = open_stream(self._modalities[name], index, video)
             read = sum(len(entry.features) for entry in made.unified[index.declared].values())
-            facts[name] = replace(stream.facts, rows_read=read)
+            facts[name] = stream.facts._replace(rows_read=read)
         if self._words and task.words:
             words = read_first_rows(self._words, task.words, video, None)
             tokens = words.features[:, 0] if words.rows == facts["text"].rows else None

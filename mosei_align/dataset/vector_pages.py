@@ -48,15 +48,15 @@ class Vectors(NamedTuple):
         if not pa.types.is_float32(kind.value_type.value_type) or not kind.value_type.list_size:
             return None
         lists = column.combine_chunks()
-        steps = lists.flatten()
-        flat = steps.flatten()
-        if not len(lists) or lists.null_count or steps.null_count or flat.null_count:
+        if not len(lists) or lists.null_count or lists.values.null_count or lists.values.values.null_count:
             return None
         offsets = values_of(lists.offsets).astype(np.int64)
-        offsets -= offsets[0]
         if not (offsets[1:] > offsets[:-1]).all():
             return None
-        return cls(offsets, values_of(flat).reshape(-1, kind.value_type.list_size))
+        # `values` are those of all lists, and of a list of one size all of them, whatever slices are looked at.
+        flat = values_of(lists.values.values).reshape(-1, kind.value_type.list_size)
+        begin = lists.values.offset + offsets[0]
+        return cls(offsets - offsets[0], flat[begin : begin + offsets[-1] - offsets[0]])
 
     def rows(self, first: int, last: int) -> Vectors:
         """Those of the rows first ... last - 1."""

@@ -9,7 +9,7 @@ Legend: N = rows, D = width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,7 @@ from mosei_schemas.names import State
 Seconds = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceFacts:
+class SequenceFacts(NamedTuple):
     """What the account keeps of one modality of one video; names as in `VideoSequence`, `rows_read` of its rows."""
 
     state: State

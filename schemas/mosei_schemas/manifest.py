@@ -47,7 +47,7 @@ class BuildSettings(Strict):
     """Width of the uniform steps that a masked segment without words (or frames) gets, seconds."""
     pause_token: str = "sp"
     """The token of a word sequence that marks a pause."""
-    videos_per_shard: Annotated[int, Field(ge=1)] = 32
+    videos_per_shard: Annotated[int, Field(ge=1)] = 64
     file_format: FileFormat = "parquet"
     """How `segments/` is stored: Parquet (small), or Arrow IPC (uncompressed, memory-mapped)."""
 

@@ -5,7 +5,6 @@ the project. Times lie on a grid of quarters, so that touching, equal, nested an
 feature values are such that every mean is exact.
 """
 
-import dataclasses
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -367,7 +366,7 @@ def assert_same(aligned: AlignedVideo, whole: AlignedVideo) -> None:
     for name, facts in aligned.sequences.items():
         all_facts = whole.sequences[name]
         assert facts.rows_read <= all_facts.rows_read == all_facts.rows - all_facts.rows_dropped
-        assert dataclasses.replace(facts, rows_read=all_facts.rows_read) == all_facts
+        assert facts._replace(rows_read=all_facts.rows_read) == all_facts
         if name in aligned.tallies:
             assert aligned.tallies[name].rows_nonfinite <= whole.tallies[name].rows_nonfinite
             assert aligned.tallies[name].rows_zero <= whole.tallies[name].rows_zero

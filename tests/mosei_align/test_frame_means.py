@@ -240,7 +240,7 @@ def test_a_window_is_all_that_is_in_memory() -> None:
     ]
     (found,) = average(asks[:1], width, FrameRule("frame"))
     assert found.valid.all()
-    assert max(sizes) * width * 4 < 2_200_000
+    assert max(sizes) * width * 4 < 1_400_000
     assert sum(sizes) < rows + 100
     sizes.clear()
     average([asks[1], asks[1]], width, FrameRule("frame"))
