@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from mosei_align.sources.arrays import ArrayInfo
+from mosei_align.sources.headers import HEADER_LIMIT, PREFIX, Form, messages_of
 
 _NOWHERE: Final = 2**64 - 1
 """HDF5's address of what has no place in the file."""
@@ -26,16 +27,7 @@ _SUPERBLOCK: Final = Struct("<8sB4xBBxHH4xQ8xQQ")
 """Signature, version, bytes of an address and of a length, both tree ranks, base address, end, driver block."""
 _SUPERBLOCK_START: Final = (b"\x89HDF\r\n\x1a\n", 0, 8, 8)
 
-_HEADER_LIMIT: Final = 512
-"""Longer headers than HDF5 makes for plain arrays are left to it."""
-_PREFIX: Final = Struct("<BxH4xI4x")
-"""Version, number of messages, their bytes."""
-_MESSAGE: Final = Struct("<HHB3x")
-"""Type, bytes, flags."""
-_CONSTANT: Final = 1
-"""The flag of a message that does not change; all others make HDF5 look elsewhere or refuse."""
-
-_ROOM, _SPACE, _TYPE, _FILL, _LAYOUT, _TABLE, _CHANGED = 0x00, 0x01, 0x03, 0x05, 0x08, 0x11, 0x12
+_SPACE, _TYPE, _FILL, _LAYOUT, _TABLE = 0x01, 0x03, 0x05, 0x08, 0x11
 _GROUP: Final = frozenset({_TABLE})
 _ARRAY: Final = frozenset({_SPACE, _TYPE, _FILL, _LAYOUT})
 
@@ -55,11 +47,15 @@ _SYMBOLS: Final = Struct("<8sQQI20xQQI20x")
 """Fixed part, then twice: name, address of the header, what is kept beside it (a soft link, for instance)."""
 _SYMBOLS_START: Final = b"SNOD" + bytes((1, 0, 2, 0))
 
+_MOST_FORMS: Final = 4
+"""How many forms of headers are remembered; a file has one or two."""
+
 _DIMENSIONS: Final = tuple(Struct(f"<{rank}Q") for rank in range(5))
+_SHAPE_AT: Final = 8
 _FILL_BY_DEFAULT: Final = bytes((2, 2, 2, 1, 0, 0, 0, 0))
-_CHANGED_START: Final = 1
 _CONTIGUOUS: Final = Struct("<BBQQ")
 _CONTIGUOUS_START: Final = (3, 1)
+_PLACE_AT: Final = 2
 _FLOAT: Final = Struct("<BBBxIHHBBBBI")
 _STRING: Final = Struct("<BBHI")
 _STRING_LIMIT: Final = 1 << 16
@@ -79,10 +75,6 @@ _FLOATS: Final[dict[bytes, np.dtype[Any]]] = {
 }
 
 
-_Spans = dict[int, tuple[int, int]]
-"""Type of message -> where its content starts and how many bytes it has."""
-
-
 class PlainLayout:
     """A file whose plain entries can be looked up without HDF5.
 
@@ -97,6 +89,8 @@ class PlainLayout:
         self._end = end
         self._symbols_bytes = symbols_bytes
         self._tree_bytes = tree_bytes
+        self._groups: list[Form] = []
+        self._arrays: list[tuple[Form, int, np.dtype[Any]]] = []
 
     @classmethod
     def of(cls, descriptor: int, file_bytes: int) -> Self | None:
@@ -131,42 +125,17 @@ class PlainLayout:
         raw = os.pread(self._descriptor, count, address)
         return raw if len(raw) == count else None
 
-    def _header(self, address: int, expected: frozenset[int]) -> tuple[bytes, _Spans] | None:
-        """An object header in one piece with each of the expected messages once and besides no more than a date."""
-        if address + _PREFIX.size > self._end:
-            return None
-        raw = os.pread(self._descriptor, _PREFIX.size + _HEADER_LIMIT, address)
-        if len(raw) < _PREFIX.size:
-            return None
-        version, count, length = _PREFIX.unpack_from(raw)
-        at, stop = _PREFIX.size, _PREFIX.size + length
-        if version != 1 or stop > len(raw) or address + stop > self._end:
-            return None
-        messages: _Spans = {}
-        for _ in range(count):
-            if at + _MESSAGE.size > stop:
-                return None
-            kind, length, flags = _MESSAGE.unpack_from(raw, at)
-            start = at + _MESSAGE.size
-            at = start + length
-            if at > stop or length % 8 or flags > _CONSTANT:
-                return None
-            if kind in expected and kind not in messages:
-                messages[kind] = (start, length)
-            elif kind != _ROOM and not (kind == _CHANGED and length == 8 and raw[start] == _CHANGED_START):
-                return None
-        return (raw, messages) if at == stop and len(messages) == len(expected) else None
+    def _head(self, address: int) -> bytes:
+        """What stands at an address up to the end, but no more than a header may have."""
+        count = min(PREFIX.size + HEADER_LIMIT, self._end - address)
+        return os.pread(self._descriptor, count, address) if count >= PREFIX.size else b""
 
     def _members(self, address: int) -> tuple[int, int] | None:
         """Where the headers of `features` and `intervals` are, if the group has just these two."""
-        header = self._header(address, _GROUP)
-        if header is None:
+        addresses = self._table(self._head(address))
+        if addresses is None:
             return None
-        raw, messages = header
-        start, length = messages[_TABLE]
-        if length != _ADDRESSES.size:
-            return None
-        tree_address, heap_address = _ADDRESSES.unpack_from(raw, start)
+        tree_address, heap_address = addresses
         tree = self._read(tree_address, _TREE.size, self._tree_bytes)
         names = self._names(heap_address)
         if tree is None or names is None:
@@ -184,6 +153,22 @@ class PlainLayout:
         if names[first : first + 9] != b"features\0" or names[second : second + 10] != b"intervals\0":
             return None
         return features, intervals
+
+    def _table(self, raw: bytes) -> tuple[int, ...] | None:
+        """Where the tree and the heap of the group are whose header this begins with."""
+        for form in self._groups:
+            numbers = form.read(raw)
+            if numbers is not None:
+                return numbers
+        messages = messages_of(raw, _GROUP)
+        if messages is None:
+            return None
+        start, stop = messages[_TABLE]
+        if stop - start != _ADDRESSES.size:
+            return None
+        if len(self._groups) < _MOST_FORMS:
+            self._groups.append(Form(raw, messages, [(start, stop)]))
+        return _ADDRESSES.unpack_from(raw, start)
 
     def _names(self, address: int) -> bytes | None:
         """The names in a heap with no more than one free block."""
@@ -207,37 +192,50 @@ class PlainLayout:
         return names if following == _HEAP_FULL and free + free_bytes <= length else None
 
     def _array(self, address: int) -> ArrayInfo | None:
-        header = self._header(address, _ARRAY)
-        if header is None:
+        raw = self._head(address)
+        for form, rank, dtype in self._arrays:
+            numbers = form.read(raw)
+            if numbers is not None:
+                sides, limits, (place, stored) = numbers[:rank], numbers[rank:-2], numbers[-2:]
+                return self._placed(sides, dtype, place, stored) if limits in ((), sides) else None
+        return self._new_array(raw)
+
+    def _new_array(self, raw: bytes) -> ArrayInfo | None:
+        """The array whose header this begins with, which is of no known form."""
+        messages = messages_of(raw, _ARRAY)
+        if messages is None:
             return None
-        raw, messages = header
-        shape = _shape(raw, *messages[_SPACE])
-        start, length = messages[_TYPE]
-        dtype = _dtype(raw[start : start + length])
-        start, length = messages[_FILL]
-        if shape is None or dtype is None or raw[start : start + length] != _FILL_BY_DEFAULT:
-            return None
-        start, length = messages[_LAYOUT]
-        if length < _CONTIGUOUS.size:
+        space, kind, fill, (start, stop) = (messages[message] for message in (_SPACE, _TYPE, _FILL, _LAYOUT))
+        shape, dtype = _shape(raw[slice(*space)]), _dtype(raw[slice(*kind)])
+        if shape is None or dtype is None or raw[slice(*fill)] != _FILL_BY_DEFAULT or stop - start < _CONTIGUOUS.size:
             return None
         version, storage, place, stored = _CONTIGUOUS.unpack_from(raw, start)
-        if (version, storage) != _CONTIGUOUS_START or stored != math.prod(shape) * dtype.itemsize:
+        if (version, storage) != _CONTIGUOUS_START:
+            return None
+        # In the order in which HDF5 writes them the numbers of the shape come first.
+        if space[0] < start and len(self._arrays) < _MOST_FORMS:
+            varying = [(space[0] + _SHAPE_AT, space[1]), (start + _PLACE_AT, start + _CONTIGUOUS.size)]
+            self._arrays.append((Form(raw, messages, varying), len(shape), dtype))
+        return self._placed(shape, dtype, place, stored)
+
+    def _placed(self, shape: tuple[int, ...], dtype: np.dtype[Any], place: int, stored: int) -> ArrayInfo | None:
+        if stored != math.prod(shape) * dtype.itemsize:
             return None
         # An array without values has no place, and the superblock is at 0.
         return ArrayInfo(shape, dtype, "", place) if stored and 0 < place <= self._end - stored else None
 
 
-def _shape(raw: bytes, start: int, length: int) -> tuple[int, ...] | None:
+def _shape(message: bytes) -> tuple[int, ...] | None:
     """The dimensions of an array that cannot grow."""
-    if length < 8:
+    if len(message) < _SHAPE_AT:
         return None
-    version, rank, with_limits = raw[start], raw[start + 1], raw[start + 2]
-    if version != 1 or not 0 < rank < len(_DIMENSIONS) or with_limits > 1 or length != 8 + 8 * rank * (1 + with_limits):
+    version, rank, with_limits = message[:3]
+    if version != 1 or not 0 < rank < len(_DIMENSIONS) or with_limits > 1:
         return None
-    first, size = start + 8, 8 * rank
-    if with_limits and raw[first : first + size] != raw[first + size : first + 2 * size]:
+    sizes, size = message[_SHAPE_AT:], 8 * rank
+    if len(sizes) != size * (1 + with_limits) or (with_limits and sizes[:size] != sizes[size:]):
         return None
-    return _DIMENSIONS[rank].unpack_from(raw, first)
+    return _DIMENSIONS[rank].unpack_from(sizes)
 
 
 @lru_cache(maxsize=1024)

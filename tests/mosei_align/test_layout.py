@@ -374,6 +374,9 @@ def base(path: Path) -> Path:
         plain(data.create_group("v"))
         plain(data.create_group("w"), np.array([[b"a"], [b"extraordinary"]], "S17"), TIMES[:2].astype(">f4"))
         plain(data.create_group("x"), track_times=True)
+        # Of the forms that are known by then.
+        plain(data.create_group("y"), VALUES[:2], TIMES[:2])
+        plain(data.create_group("z"), track_times=True)
 
     return written(path, write)
 
@@ -381,7 +384,7 @@ def base(path: Path) -> Path:
 def test_damage_never_changes_an_answer(tmp_path: Path) -> None:
     """What is read past HDF5 in a damaged file, HDF5 reads too. It is asked only then: it may never come to an end."""
     whole, path = base(tmp_path / "whole.csd"), tmp_path / "x.csd"
-    places, raw, rng = structures(whole, "vwx"), whole.read_bytes(), random.Random(0)
+    places, raw, rng = structures(whole, "vwxyz"), whole.read_bytes(), random.Random(0)
     with h5py.File(whole) as file:
         addresses = dict(hard_links(file["COVAREP/data"].id, whole))
     answered = refused = 0
@@ -408,7 +411,7 @@ def test_what_hdf5_lists_and_does_not_find(tmp_path: Path, monkeypatch: pytest.M
     raw = bytearray(path.read_bytes())
     assert raw[names + 8 : names + 10] == b"v\0"
     at, new = {
-        "another name": (names + 8, b"y"),
+        "another name": (names + 8, b"~"),
         "a name twice": (names + 8, b"w"),
         "a search key": (tree + 40, bytes(8)),
     }[damage]
