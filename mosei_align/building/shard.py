@@ -89,7 +89,7 @@ def _write_segments(task: ShardTask, segments: list[Segment], staging: Path) -> 
     dims = {name: index.columns for name, index in task.modalities.items()}
     mmsdk = task.settings.policy == "mmsdk"
     table = segments_table(segments, dims, task.label_columns, task.speakers, mmsdk=mmsdk)
-    segments.clear()  # The table has copies, and Parquet's own buffers come on top.
+    segments.clear()  # The table keeps what it needs of them.
     return write_table(table, staging, f"segments.{task.settings.file_format}")
 
 

@@ -38,11 +38,37 @@ def offsets_of(lengths: Sequence[int]) -> pa.Array:
     return array_of(bounds, pa.int32())
 
 
+def joined(arrays: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """(n,) 1-D arrays one after the other, all of this type.
+
+    There is no copy where they lie so in memory, as the features of a shard do whose segments are all kept.
+    """
+    arrays = [array for array in arrays if array.size]
+    if not arrays:
+        return np.empty(0, dtype)
+    whole = arrays[0].base
+    if not isinstance(whole, np.ndarray) or whole.dtype != arrays[0].dtype or not whole.flags.c_contiguous:
+        return np.concatenate(arrays)
+    begin = at = _address(arrays[0])
+    for array in arrays:
+        if array.base is not whole or _address(array) != at or not array.flags.c_contiguous:
+            return np.concatenate(arrays)
+        at += array.nbytes
+    first = (begin - _address(whole)) // whole.itemsize
+    flat: npt.NDArray[Any] = whole.reshape(-1)[first : first + (at - begin) // whole.itemsize]
+    return flat
+
+
 def values_of(array: pa.Array) -> npt.NDArray[Any]:
     """(n,) the values of an array of numbers without nulls; no copy."""
     assert not array.null_count
     dtype = np.dtype(array.type.to_pandas_dtype())
     return np.frombuffer(array.buffers()[1] or b"", dtype, len(array), array.offset * dtype.itemsize)
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    place: int = array.__array_interface__["data"][0]
+    return place
 
 
 def _texts(values: Sequence[str | None]) -> pa.Array:

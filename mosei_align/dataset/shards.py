@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mosei_align.alignment.results import LedgerRow, MmsdkLoss, ModalityRow, Segment
-from mosei_align.dataset.arrow_arrays import array_of, offsets_of
+from mosei_align.dataset.arrow_arrays import array_of, joined, offsets_of
 from mosei_align.dataset.parquet import ROW_GROUP, write_parquet
 from mosei_schemas.dataset import SEGMENTS
 from mosei_schemas.manifest import FileFormat, Shard
@@ -50,15 +50,15 @@ def segments_table(
         "labels": _vectors([s.labels[None] for s in segments], schema.field("labels").type),
         "steps_from": [str(row.steps_from) for row in rows],
         "steps": [row.steps for row in rows],
-        "step_start_s": _lists(offsets, _concatenated([s.start_s for s in steps], np.float64), schema, "step_start_s"),
-        "step_end_s": _lists(offsets, _concatenated([s.end_s for s in steps], np.float64), schema, "step_end_s"),
+        "step_start_s": _lists(offsets, joined([s.start_s for s in steps], np.float64), schema, "step_start_s"),
+        "step_end_s": _lists(offsets, joined([s.end_s for s in steps], np.float64), schema, "step_end_s"),
         "words": _lists(tokens, [token for s in steps for token in s.tokens], schema, "words"),
     }
     for name in (m for m in MODALITIES if m in dims):
         kind = schema.field(name).type.value_type
         vectors = _vectors([s.features[name][0] for s in segments], kind)
         columns[name] = pa.ListArray.from_arrays(offsets, vectors, type=schema.field(name).type)
-        valid = _concatenated([s.features[name][1] for s in segments], np.bool_)
+        valid = joined([s.features[name][1] for s in segments], np.bool_)
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
@@ -74,7 +74,7 @@ def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) ->
     offsets = offsets_of([len(r) for r in rows])
     columns = {"rows": (rows, np.int32), "row_start_s": (starts, np.float64), "row_end_s": (ends, np.float64)}
     return {
-        f"{name}_{what}": _lists(offsets, _concatenated(list(parts), dtype), schema, f"{name}_{what}")
+        f"{name}_{what}": _lists(offsets, joined(list(parts), dtype), schema, f"{name}_{what}")
         for what, (parts, dtype) in columns.items()
     }
 
@@ -128,15 +128,11 @@ def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
     return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
 
 
-def _concatenated(arrays: list[Any], dtype: Any) -> Any:
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype)
-
-
 def _lists(offsets: pa.Array, values: Any, schema: pa.Schema, name: str) -> pa.Array:
     kind = schema.field(name).type
     return pa.ListArray.from_arrays(offsets, array_of(values, kind.value_type), type=kind)
 
 
 def _vectors(arrays: list[Any], kind: pa.FixedSizeListType) -> pa.Array:
-    flat = _concatenated([a.reshape(-1) for a in arrays], np.float32)
+    flat = joined([a.reshape(-1) for a in arrays], np.float32)
     return pa.FixedSizeListArray.from_arrays(array_of(flat, pa.float32()), type=kind)

@@ -47,7 +47,8 @@ class Vectors(NamedTuple):
             return None
         if not pa.types.is_float32(kind.value_type.value_type) or not kind.value_type.list_size:
             return None
-        lists = column.combine_chunks()
+        # Even a single chunk would be copied.
+        lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         if not len(lists) or lists.null_count or lists.values.null_count or lists.values.values.null_count:
             return None
         offsets = values_of(lists.offsets).astype(np.int64)
