@@ -7,7 +7,7 @@ modality.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from affect_models.data.batch import Batch
 from affect_models.data.mapped import MappedPart
 from affect_models.data.packed import resident
+from affect_models.data.staging import Staging
 from affect_models.data.tasks import TaskPart
 from mosei_schemas.names import MODALITIES
 
@@ -126,7 +127,7 @@ class MappedData:
     Attributes:
         part: the mapped part.
         lengths, targets, condition, length: see `DeviceData`; targets and condition are on the device.
-        staging: modality -> array that is written anew for every batch, in pinned memory where the device is CUDA.
+        staging: what batches are gathered to, in turns, so that one can be gathered while the one before is copied.
     """
 
     part: MappedPart
@@ -134,9 +135,7 @@ class MappedData:
     targets: Tensor
     condition: Tensor
     length: int
-    staging: dict[str, Tensor] = field(default_factory=dict)
-    copied: list[torch.cuda.Event] = field(default_factory=list)
-    """Reached when the staging arrays have been copied to a CUDA device and may be written again."""
+    staging: list[Staging]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -152,44 +151,38 @@ class MappedData:
         assert isinstance(part.data, MappedPart)
         lengths = torch.from_numpy(np.diff(part.data.offsets))
         targets, condition = torch.from_numpy(part.targets), torch.from_numpy(part.condition)
-        return cls(part.data, lengths, targets.to(device), condition.to(device), length)
+        staging = [Staging(device), Staging(device)]
+        return cls(part.data, lengths, targets.to(device), condition.to(device), length, staging)
 
     def batch(self, chosen_B: Tensor, length: int | None = None) -> Batch:
-        """See `BatchSource`."""
-        chosen_B = chosen_B.cpu()
+        """See `BatchSource`; what is gathered is copied as one goes on, and only the copy before last is waited for."""
+        self.staging.reverse()
+        staging = self.staging[0]
+        staging.wait()
+        names = list(self.part.blocks)
         length_B = self.lengths[chosen_B]
         total = int(length_B.sum())
-        staging = self._staging(total)
-        steps = self.part.gather(chosen_B.numpy(), {name: values.numpy() for name, values in staging.items()})
-        masks = torch.from_numpy(np.stack([steps.observed.get(n, np.zeros(total, np.bool_)) for n in MODALITIES]))
-        features = {n: self._moved(staging[n][:total]) if n in staging else self._nothing(total) for n in MODALITIES}
-        if self.device.type == "cuda":
-            self.copied[:] = [torch.cuda.current_stream(self.device).record_event()]
-        spans = torch.stack([length_B.cumsum(0) - length_B, length_B]).to(self.device)
-        observed = dict(zip(MODALITIES, masks.to(self.device).unbind(0), strict=True))
-        chosen_B = chosen_B.to(self.device)
+        vectors = [staging.room(name, total, blocks[0].shape[1:]) for name, blocks in self.part.blocks.items()]
+        steps = self.part.gather(chosen_B.numpy(), {n: v.numpy() for n, v in zip(names, vectors, strict=True)})
+        masks_SM = staging.room("observed", total, (len(names),), torch.bool)
+        for column, name in enumerate(names):
+            masks_SM[:, column] = torch.from_numpy(steps.observed[name])
+        numbers_B3 = staging.room("numbers", len(chosen_B), (3,), torch.int64)
+        numbers_B3[:] = torch.stack([length_B.cumsum(0) - length_B, length_B, chosen_B], dim=1)
+        numbers_B3, masks_SM, *vectors = staging.moved([numbers_B3, masks_SM, *vectors])
+
+        features, observed = dict(zip(names, vectors, strict=True)), dict(zip(names, masks_SM.unbind(1), strict=True))
+        for name in MODALITIES:
+            if name not in features:
+                features[name] = torch.zeros(total, 0, device=self.device)
+                observed[name] = torch.zeros(total, dtype=torch.bool, device=self.device)
+        begin_B, length_B, chosen_B = numbers_B3.unbind(1)
         targets, condition = self.targets[chosen_B], self.condition[chosen_B]
-        return _padded(features, observed, spans, length or self.length, targets, condition)
+        return _padded(features, observed, torch.stack([begin_B, length_B]), length or self.length, targets, condition)
 
     def placed(self, chosen: Sequence[Tensor]) -> Sequence[Tensor]:
         """See `BatchSource`; the files are read from the CPU."""
         return chosen
-
-    def _staging(self, total: int) -> dict[str, Tensor]:
-        """Room for `total` steps of every modality, when the device no longer reads what is in it."""
-        for event in self.copied:
-            event.synchronize()
-        pinned = self.device.type == "cuda"
-        for name, blocks in self.part.blocks.items():
-            if name not in self.staging or len(self.staging[name]) < total:
-                self.staging[name] = torch.empty(total + total // 4, blocks[0].shape[1], pin_memory=pinned)
-        return self.staging
-
-    def _moved(self, values: Tensor) -> Tensor:
-        return values.to(self.device, non_blocking=True)
-
-    def _nothing(self, total: int) -> Tensor:
-        return torch.zeros(total, 0, device=self.device)
 
 
 def _padded(

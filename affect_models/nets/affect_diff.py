@@ -21,6 +21,7 @@ from affect_models.nets.encoders import Encoders, observed_steps
 from affect_models.nets.graph import GraphKind, ModalityGraph, annealed_temperature
 from affect_models.nets.head import AttentionHead, HeadKind
 from affect_models.nets.layers import GROUPS, masked_mean, zero_masked
+from affect_models.nets.noise import DrawnStreams, Source, normal
 from mosei_schemas.manifest import Strict
 from mosei_schemas.names import MODALITIES
 
@@ -154,7 +155,7 @@ class AffectDiff(nn.Module):
             else None
         )
 
-    def forward(self, batch: Batch, streams: Streams | None = None) -> Output:
+    def forward(self, batch: Batch, streams: Streams | DrawnStreams | None = None) -> Output:
         """Predictions; in training mode also the losses `kl` (times beta), `diffusion` and `graph` that exist.
 
         Args:
@@ -236,23 +237,21 @@ class AffectDiff(nn.Module):
         prior = sum(p.numel() for p in self.prior_parameters())
         return {"classifier": classifier, "trainable": classifier + prior, "total": classifier + 2 * prior}
 
-    def _latent(
-        self, fused_BLH: Tensor, valid_BL: Tensor, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor | None]:
+    def _latent(self, fused_BLH: Tensor, valid_BL: Tensor, generator: Source) -> tuple[Tensor, Tensor | None]:
         """Eq. 5 and 6: z (B, L, D), zero at padded steps, and in training the KL of each dimension."""
         mu_BLD = self.to_mu(fused_BLH)
         if self.to_logvar is None or not self.training:
             return zero_masked(mu_BLD, valid_BL), None
         logvar_BLD = self.to_logvar(fused_BLH).clamp(self.config.logvar_min, self.config.logvar_max)
-        eps_BLD = torch.randn(mu_BLD.shape, generator=generator, device=mu_BLD.device)
+        eps_BLD = normal(mu_BLD.shape, generator, mu_BLD.device)
         z_BLD = mu_BLD + eps_BLD * (0.5 * logvar_BLD).exp()
         return zero_masked(z_BLD, valid_BL), gaussian_kl(mu_BLD, logvar_BLD)
 
-    def _seen(self, z_BLD: Tensor, valid_BL: Tensor, w_BM: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _seen(self, z_BLD: Tensor, valid_BL: Tensor, w_BM: Tensor, generator: Source) -> Tensor:
         """What the head sees of the latent, (B, L, D)."""
         if self.prior is None or self.config.classify == "latent":
             return z_BLD
-        noise_BLD = torch.randn(z_BLD.shape, generator=generator, device=z_BLD.device) if self.training else None
+        noise_BLD = normal(z_BLD.shape, generator, z_BLD.device) if self.training else None
         share, steps = self.config.denoise_from, self.config.denoise_steps
         return self.prior.denoise(z_BLD, w_BM, valid_BL, share=share, steps=steps, noise_BLD=noise_BLD)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from affect_models.nets.layers import zero_masked
+from affect_models.nets.noise import Source, integers, normal, uniform
 from affect_models.nets.unet import UNet1d
 
 
@@ -127,7 +128,7 @@ class DiffusionPrior(nn.Module):
         valid_BL: Tensor,
         condition_B: Tensor | None,
         w_BM: Tensor,
-        generator: torch.Generator | None = None,
+        generator: Source = None,
     ) -> Tensor:
         """|eps - eps_theta(z_t, t, y, w)|^2, eq. 10, averaged over valid steps and dimensions.
 
@@ -139,9 +140,9 @@ class DiffusionPrior(nn.Module):
             generator: draws the times, the dropped labels and the noise, in this order.
         """
         batch, device = z0_BLD.shape[0], z0_BLD.device
-        t_B = torch.randint(len(self.signal), (batch,), generator=generator, device=device)
-        drop_B = torch.rand(batch, generator=generator, device=device) < self.cfg_drop
-        eps_BLD = torch.randn(z0_BLD.shape, generator=generator, device=device)
+        t_B = integers(len(self.signal), (batch,), generator, device)
+        drop_B = uniform((batch,), generator, device) < self.cfg_drop
+        eps_BLD = normal(z0_BLD.shape, generator, device)
         null_B = torch.full((batch,), self.null, device=device)
         label_B = null_B if condition_B is None else torch.where(drop_B, null_B, condition_B)
         zt_BLD = q_sample(z0_BLD, t_B, eps_BLD, self.schedule)

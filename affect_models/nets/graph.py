@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from affect_models.nets.noise import Source, uniform
+
 GraphKind = Literal["sigmoid", "gumbel", "none"]
 _TERMS, _HALVINGS = 12, 3
 """With three nodes, what the series leaves out is under 1e-14."""
@@ -80,7 +82,7 @@ class ModalityGraph(nn.Module):
         self.query = None if kind == "none" else nn.Linear(hidden, hidden, bias=False)
         self.key = None if kind == "none" else nn.Linear(hidden, hidden, bias=False)
 
-    def forward(self, node_BMD: Tensor, present_BM: Tensor, generator: torch.Generator | None = None) -> Gate:
+    def forward(self, node_BMD: Tensor, present_BM: Tensor, generator: Source = None) -> Gate:
         """(B, M, D), (B, M) -> the gate; `generator` feeds the Gumbel noise."""
         batch, nodes, _ = node_BMD.shape
         if self.query is None or self.key is None:
@@ -98,11 +100,11 @@ class ModalityGraph(nn.Module):
             return None
         return (acyclicity(adjacency_BMM) if self.kind == "sigmoid" else adjacency_BMM.sum((-2, -1))).mean()
 
-    def _edges(self, score_BMM: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _edges(self, score_BMM: Tensor, generator: Source) -> Tensor:
         if self.temperature is None:
             return score_BMM.sigmoid()
         if self.training:
-            u_BMM = torch.rand(score_BMM.shape, generator=generator, device=score_BMM.device).clamp(1e-6, 1 - 1e-6)
+            u_BMM = uniform(score_BMM.shape, generator, score_BMM.device).clamp(1e-6, 1 - 1e-6)
             # The difference of two Gumbel draws is logistic.
             score_BMM = score_BMM + u_BMM.logit()
         return (score_BMM / self.temperature).sigmoid()

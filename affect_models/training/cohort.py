@@ -179,7 +179,7 @@ def _close(
     failed: dict[int, MoseiError],
 ) -> None:
     state, kind, valid = run.state, cohort.loaded.task.kind, cohort.loaded.valid
-    losses = {name: float(value) / len(cohort.data) for name, value in state.sums.items()}
+    losses = state.mean_losses(len(cohort.data))
     try:
         check_finite(losses, state.progress.epoch)
     except InputError as error:

@@ -31,8 +31,9 @@ def choose_device(name: str, local: int = 0, world: int = 1) -> torch.device:
             if device.index is not None:
                 raise ConfigError(f"is one device for {world} ranks", ident=name, remedy="use --device cuda")
             device = torch.device("cuda", local % max(torch.cuda.device_count(), 1))
-            torch.cuda.set_device(device)
         torch.zeros(1, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # else pinned memory would belong to the first one
     except (RuntimeError, AssertionError) as error:
         raise ConfigError("no such device here", ident=name, remedy="use --device auto or cpu") from error
     return device

@@ -13,9 +13,11 @@ from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
+from affect_models.data.batch import Batch, Streams
 from mosei_schemas.errors import ConfigError
 
 Function = Literal["randn", "rand", "randint", "dropout"]
@@ -104,3 +106,28 @@ class Served(TorchFunctionMode):
         if mask is not None:
             score = score.masked_fill(~mask, -torch.inf)
         return self._dropout(score.softmax(-1), dropout_p) @ v
+
+
+def recorded(network: nn.Module, batch: Batch, streams: Streams, names: Mapping[int, str]) -> list[Call]:
+    """What a network draws for a batch of this shape; neither the network nor its streams are moved on.
+
+    Args:
+        network: in the mode that is asked for.
+        batch: of that shape.
+        streams: what it is called with.
+        names: see `Served`.
+
+    Raises:
+        ConfigError: it draws in a way that cannot be recorded.
+    """
+    found: list[Call] = []
+    scratch = torch.Generator(batch.valid.device).manual_seed(0)
+
+    def record(call: Call) -> Tensor:
+        found.append(call)
+        return call.draw(scratch)
+
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    with torch.no_grad(), Served(record, names):
+        functional_call(network, buffers, (batch, streams))
+    return found

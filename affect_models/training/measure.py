@@ -22,6 +22,7 @@ from affect_models.training.distributed import ALONE, Ranks
 from affect_models.training.efficiency import EFFICIENCY, efficiency
 from affect_models.training.folder import BEST, Origin
 from affect_models.training.loading import Loaded, task_parts
+from affect_models.training.precision import Arithmetic
 from affect_models.training.predict import predict
 from affect_models.training.report import PartReport, RunReport, Selection, part_report
 from affect_models.training.trainer import FitResult
@@ -36,7 +37,9 @@ def measure(loaded: Loaded, folder: Path, fitted: FitResult, origin: Origin, ran
     floor = _linear(loaded, config)
     device = choose_device(config.train.device, ranks.local, ranks.world)
     valid = _measure(loaded, "valid", loaded.valid, device, folder, floor)
-    write_bytes(folder / EFFICIENCY, to_json(efficiency(folder / BEST, loaded.valid, config, device)))
+    with Arithmetic.of(config.train, device).matmuls():
+        measured = efficiency(folder / BEST, loaded.valid, config, device)
+    write_bytes(folder / EFFICIENCY, to_json(measured))
     test = None
     notes = []
     if loaded.split.has("test"):
@@ -101,7 +104,8 @@ def _measure(
     kind, config = loaded.task.kind, loaded.config
     network, _ = checkpoints.load(folder / BEST)
     data = device_data(part, config.train.max_steps, device)
-    scores, diagnostics = predict(network.to(device), data, kind, latent=True)
+    with Arithmetic.of(config.train, device).matmuls():  # as in training, where the checkpoint was chosen
+        scores, diagnostics = predict(network.to(device), data, kind, latent=True)
     _write_predictions(folder / f"predictions-{name}.parquet", part, scores)
     if diagnostics["latent"] is not None:
         _write_latents(folder / f"latent-{name}.parquet", part, diagnostics["latent"])

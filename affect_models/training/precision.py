@@ -1,14 +1,14 @@
-"""With how many digits a training computes, and whether its steps are compiled."""
+"""With how many digits a training computes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from affect_models.training.config import TrainConfig
 from mosei_schemas.errors import ConfigError
@@ -94,12 +94,3 @@ class Arithmetic:
         finally:
             torch.set_float32_matmul_precision(before[0])
             torch.backends.cudnn.allow_tf32 = before[1]
-
-
-def compiled(network: nn.Module, config: TrainConfig) -> Callable[..., Any]:
-    """What training steps call in place of the network; it shares the network's weights."""
-    if config.compile == "off":
-        return network
-    mode = "reduce-overhead" if config.compile == "cuda-graphs" else "default"
-    found: Callable[..., Any] = torch.compile(network, mode=mode, dynamic=False)
-    return found

@@ -39,14 +39,15 @@ def predict(
     scores: list[Tensor] = []
     weights: list[Tensor] = []
     latents: list[Tensor] = []
-    for chosen in of_ranks[ranks.rank] or (torch.arange(1),):  # without a share: to learn the shape of the scores
+    mine = of_ranks[ranks.rank] or (torch.arange(1),)  # without a share: to learn the shape of the scores
+    for chosen, placed in zip(mine, data.placed(mine), strict=True):
         length = int(data.lengths[chosen].max())
-        output = network(data.batch(chosen, length).without_targets())
+        output = network(data.batch(placed, length).without_targets())
         scores.append(_probabilities(output.prediction.float(), kind))
         if "modality_weight" in output.diagnostics:
             weights.append(output.diagnostics["modality_weight"])
         if latent and "latent" in output.diagnostics:
-            latents.append(output.diagnostics["latent"].float().cpu())
+            latents.append(output.diagnostics["latent"].float())
     network.train(was_training)
     order = torch.cat([torch.cat(share) for share in of_ranks if share]).argsort()
     counts = [sum(map(len, share)) for share in of_ranks]

@@ -18,7 +18,7 @@ from affect_models.data.device import BatchSource
 from affect_models.training.augment import augment
 from affect_models.training.batches import Emphasis
 from affect_models.training.config import RunConfig
-from affect_models.training.draws import Call, Served
+from affect_models.training.draws import Call, Served, recorded
 from affect_models.training.losses import task_loss, total_loss
 from affect_models.training.pieces import check_divisible
 from affect_models.training.state import TrainingState
@@ -157,16 +157,8 @@ class Stack:
         """What the network draws for a batch of this size, recorded when the first one comes."""
         size = batch.valid.shape[1]
         if size not in self.calls:
-            found: list[Call] = []
-            scratch = torch.Generator(batch.valid.device).manual_seed(0)
-
-            def record(call: Call) -> Tensor:
-                found.append(call)
-                return call.draw(scratch)
-
-            with torch.no_grad(), Served(record, self._names()):
-                self.single(_unpacked([part[0] for part in _packed(batch)]), self.states[0].streams)
-            self.calls[size] = found
+            one = _unpacked([part[0] for part in _packed(batch)])
+            self.calls[size] = recorded(self.single, one, self.states[0].streams, self._names())
         return self.calls[size]
 
     def _names(self) -> dict[int, str]:

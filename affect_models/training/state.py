@@ -101,8 +101,14 @@ class TrainingState:
     def step_done(self, losses: dict[str, Tensor], segments: int) -> None:
         """Count a step over so many segments, with its mean losses."""
         for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros((), device=self.device)) + value * segments
+            before = self.sums[name] if name in self.sums else torch.zeros((), device=self.device)
+            self.sums[name] = before + value * segments
         self.progress = self.progress.model_copy(update={"step": self.progress.step + 1})
+
+    def mean_losses(self, segments: int) -> dict[str, float]:
+        """The mean of every loss over the running epoch, which has so many segments; waits for the device, once."""
+        sums = torch.stack(list(self.sums.values())).tolist()
+        return {name: total / segments for name, total in zip(self.sums, sums, strict=True)}
 
     def improved(self, value: float) -> None:
         """The running epoch's validation score is the best so far."""

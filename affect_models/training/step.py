@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from affect_models.data.device import BatchSource
 from affect_models.training.augment import augment
 from affect_models.training.batches import Emphasis
+from affect_models.training.compiled import compiled
 from affect_models.training.config import RunConfig
 from affect_models.training.distributed import Ranks
 from affect_models.training.losses import task_loss, total_loss
 from affect_models.training.pieces import Piece, check_divisible
-from affect_models.training.precision import Arithmetic, compiled
+from affect_models.training.precision import Arithmetic
 from affect_models.training.state import TrainingState
 from mosei_schemas.labels import Kind
 

@@ -276,7 +276,7 @@ def _train_epoch(stepper: Stepper, plan: Plan, after_step: Callable[[int], None]
         losses = stepper.step(pieces, epoch, plan.lr(epoch, step, len(batches)))
         state.step_done(losses, len(batches[step]))
         after_step(len(batches))
-    losses_of_epoch = {name: float(value) / len(plan.lengths_N) for name, value in state.sums.items()}
+    losses_of_epoch = state.mean_losses(len(plan.lengths_N))
     check_finite(losses_of_epoch, epoch)
     return losses_of_epoch
 
