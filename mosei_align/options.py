@@ -20,7 +20,7 @@ from mosei_schemas.splits import Method, NormalisePer, Protocol, TaskView, defau
 
 PAPER_ROWS: Final = 50
 NARROWEST_BIN_S: Final = 0.001
-_FLAGS: Final = {"file_format": "format"}
+_FLAGS: Final = {"file_format": "format", "videos_per_shard": "videos-per-shard"}
 _POLICY_DEFAULTS: Final[dict[str, dict[str, object]]] = {
     "mmsdk": {"nonfinite": "keep"},
     "paper": {"nonfinite": "zero", "steps": "rows", "first_rows": PAPER_ROWS},
@@ -34,6 +34,7 @@ def build_settings(
     nonfinite: str | None = None,
     steps: str | None = None,
     file_format: str = "parquet",
+    videos_per_shard: int | None = None,
 ) -> BuildSettings:
     """The settings of a build; None stands for the policy's own default.
 
@@ -54,6 +55,7 @@ def build_settings(
     options |= {} if steps is None else parse_steps(steps)
     options |= _POLICY_DEFAULTS.get(policy, {})
     options |= {} if nonfinite is None else {"nonfinite": nonfinite}
+    options |= {} if videos_per_shard is None else {"videos_per_shard": videos_per_shard}
     try:
         return BuildSettings.model_validate(options)
     except ValidationError as error:

@@ -194,6 +194,15 @@ def build(
         str,
         typer.Option("--format", help="parquet (small), or arrow (memory-mapped, for datasets larger than memory)."),
     ] = "parquet",
+    videos_per_shard: Annotated[
+        int | None,
+        typer.Option(
+            "--videos-per-shard",
+            help="Videos that are made together (default: 64): fewer take less memory, and an interruption costs less.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", "-j", help="Worker processes; default: one a core.", min=1, show_default=False),
@@ -241,7 +250,12 @@ def build(
     from mosei_cli import show
 
     settings = build_settings(
-        policy=policy, min_coverage=min_coverage, nonfinite=nonfinite, steps=steps, file_format=file_format
+        policy=policy,
+        min_coverage=min_coverage,
+        nonfinite=nonfinite,
+        steps=steps,
+        file_format=file_format,
+        videos_per_shard=videos_per_shard,
     )
     sources = load_settings(modalities, parse_roots(root))
     part = None if shard is None else parse_part(shard)

@@ -23,7 +23,7 @@ def run() -> Iterator[Runner]:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three shards."""
+    """Three shards of 32 videos."""
     folder = tmp_path_factory.mktemp("crashes") / "csd"
     write_corpus(folder, Recipe(videos=100, seed=3, mean_segments=2, mean_gap_s=2, text_width=8, audio_width=8))
     return folder
@@ -46,7 +46,7 @@ def built(run: Runner, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     for policy in ("strict", "masked"):
         folder = tmp_path_factory.mktemp(policy)
         shutil.copytree(corpus, folder / "csd")
-        assert run(folder, "build", "--policy", policy, "--jobs", "1").code == 0
+        assert run(folder, "build", "--policy", policy, "--jobs", "1", "--videos-per-shard", "32").code == 0
         found[policy] = folder / "parquet"
     assert run(folder, "split", "--speaker-disjoint").code == 0
     return found

@@ -19,6 +19,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mosei_align.dataset import shards
+
 
 class Faults:
     """Counts what a process does to the file system, and lets the `at`-th operation meet a fault.
@@ -35,6 +37,7 @@ class Faults:
             setattr(os, name, self._before(getattr(os, name)))
         pathlib.Path.write_bytes = self._writing(pathlib.Path.write_bytes)  # type: ignore[method-assign]
         pq.write_table = self._writing(pq.write_table)
+        shards.write_parquet = self._writing(shards.write_parquet)
         os.open = self._opening(os.open)
         io.open = self._opening(io.open)
 
@@ -48,8 +51,8 @@ class Faults:
 
     def _writing(self, work: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self._meets():
-                path = Path(next(a for a in args if isinstance(a, str | os.PathLike)))
+            path = next((Path(a) for a in args if isinstance(a, str | os.PathLike)), None)
+            if path is not None and self._meets():  # else it is written to memory
                 self._happen(lambda: half(lambda: work(*args, **kwargs), path))
             return work(*args, **kwargs)
 

@@ -18,7 +18,7 @@ from mosei_align.splits import write
 from mosei_schemas.dataset import read_manifest, split_names
 from mosei_schemas.errors import OutputError
 
-BUILD = ("build", "--policy", "masked", "--jobs", "1")
+BUILD = ("build", "--policy", "masked", "--jobs", "1", "--videos-per-shard", "32")
 SPLIT = ("split", "--speaker-disjoint")
 SPLIT_AT = "parquet/splits/speaker-disjoint"
 Wholes = dict[str, Content]

@@ -16,7 +16,7 @@ from crashing import ENV, Content, content, finished, leftovers
 
 KILLS = int(os.environ.get("MOSEI_KILLS", "2"))
 PROGRAM = [sys.executable, "-c", "from mosei_cli.align import main; main()"]
-BUILD = ["build", "--policy", "masked", "--jobs", "2"]
+BUILD = ["build", "--policy", "masked", "--jobs", "2", "--videos-per-shard", "32"]
 
 
 def start(place: Path, *options: str) -> subprocess.Popen[bytes]:

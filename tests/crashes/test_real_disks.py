@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from crashing import Content, Runner, content, finished, leftovers
 
-BUILD = ("build", "--csd", "../csd", "--policy", "masked", "--jobs", "1")
+BUILD = ("build", "--csd", "../csd", "--policy", "masked", "--jobs", "1", "--videos-per-shard", "32")
 
 
 def mount(*options: str) -> bool:

@@ -20,11 +20,12 @@ from mosei_align.synthetic.corpus import write_corpus
 from mosei_align.synthetic.recipe import Recipe
 
 Start = Callable[..., subprocess.Popen[str]]
+HOW = ("--policy", "masked", "--videos-per-shard", "32")
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Enough videos for six shards of the usual size."""
+    """Six shards of 32 videos."""
     folder = tmp_path_factory.mktemp("interrupted") / "csd"
     write_corpus(
         folder, Recipe(videos=190, seed=2, mean_segments=2, mean_gap_s=2, text_width=8, audio_width=8, clean=True)
@@ -43,7 +44,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What an undisturbed build makes."""
     out = tmp_path_factory.mktemp("whole") / "parquet"
-    build(corpus, out, build_settings(policy="masked"), jobs=1)
+    build(corpus, out, build_settings(policy="masked", videos_per_shard=32), jobs=1)
     found = content(out)
     assert sum(name.startswith("segments/") for name in found) == 6
     return found
@@ -57,7 +58,7 @@ def start(corpus: Path, tmp_path: Path) -> Iterator[Start]:
     def begin(*options: str, command: str = "build") -> subprocess.Popen[str]:
         code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         code += "from mosei_cli.align import main; main()"
-        given = ["--csd", str(corpus), "--policy", "masked", *options] if command == "build" else options
+        given = ["--csd", str(corpus), *HOW, *options] if command == "build" else options
         running.append(
             subprocess.Popen(
                 [sys.executable, "-c", code, command, *given],
@@ -117,7 +118,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(
         pytest.skip("it was faster than the signal")
     kept = finished(work)
     assert len(kept) >= after
-    done = cli("mosei-align", "build", "--csd", corpus, "--policy", "masked")
+    done = cli("mosei-align", "build", "--csd", corpus, *HOW)
     if kept:
         assert done.returncode == 1
         assert done.stderr == (
@@ -125,7 +126,7 @@ def test_a_build_that_is_killed_goes_on_where_it_was(
             "--resume, or start afresh with --overwrite\n"
         )
         assert finished(work) == kept
-        done = cli("mosei-align", "build", "--csd", corpus, "--policy", "masked", "--resume", "--jobs", "1")
+        done = cli("mosei-align", "build", "--csd", corpus, *HOW, "--resume", "--jobs", "1")
         told = f'"shards_resumed": {len(kept)}'
         assert told in (tmp_path / "parquet" / "build.json").read_text()
     assert done.returncode == 0, done.stderr
@@ -138,14 +139,14 @@ def test_a_build_that_is_killed_while_it_puts_the_dataset_together_leaves_nothin
     start: Start, cli, tmp_path: Path, corpus: Path, whole: dict[str, bytes], merging: bool
 ) -> None:
     if merging:
-        assert cli("mosei-align", "build", "--csd", corpus, "--policy", "masked", "--shard", "1/1").returncode == 0
+        assert cli("mosei-align", "build", "--csd", corpus, *HOW, "--shard", "1/1").returncode == 0
     process = start(command="merge") if merging else start("--jobs", "2")
     wait_for(lambda: bool(list(tmp_path.glob(".parquet.*.part"))) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if (tmp_path / "parquet").exists():
         pytest.skip("it was faster than the signal")
-    again = ["merge"] if merging else ["build", "--csd", corpus, "--policy", "masked", "--resume"]
+    again = ["merge"] if merging else ["build", "--csd", corpus, *HOW, "--resume"]
     done = cli("mosei-align", *again)
     assert done.returncode == 0, done.stderr
     assert content(tmp_path / "parquet") == whole
@@ -175,7 +176,7 @@ def test_an_interrupt_is_one_line_at_most_and_keeps_what_is_done(
     assert told.count("\n") <= 1
     assert "Traceback" not in told
     assert finished(work)
-    done = cli("mosei-align", "build", "--csd", corpus, "--policy", "masked", "--resume")
+    done = cli("mosei-align", "build", "--csd", corpus, *HOW, "--resume")
     assert done.returncode == 0, done.stderr
     assert content(tmp_path / "parquet") == whole
 
@@ -200,7 +201,7 @@ def test_a_worker_that_is_killed_is_one_line(
     assert told.startswith("mosei-align: error: a worker process died, probably for want of memory (")
     assert told.endswith("of 6 shards are done and kept); use fewer --jobs; then go on with --resume\n")
     assert told.count("\n") == 1
-    done = cli("mosei-align", "build", "--csd", corpus, "--policy", "masked", "--resume")
+    done = cli("mosei-align", "build", "--csd", corpus, *HOW, "--resume")
     assert done.returncode == 0, done.stderr
     assert content(tmp_path / "parquet") == whole
     assert [p.name for p in tmp_path.iterdir()] == ["parquet"]
@@ -209,7 +210,7 @@ def test_a_worker_that_is_killed_is_one_line(
 def test_two_builds_of_one_output(fails, tmp_path: Path, corpus: Path) -> None:
     work = tmp_path / ".parquet.building"
     with claimed(work, "alone"):
-        line = fails("mosei-align", "build", "--csd", corpus, "--policy", "masked")
+        line = fails("mosei-align", "build", "--csd", corpus, *HOW)
     assert line == (
         f"mosei-align: error: {work}: process {os.getpid()} on {os.uname().nodename} is at work here; wait for it, or "
         "choose another folder with --out\n"
@@ -217,7 +218,7 @@ def test_two_builds_of_one_output(fails, tmp_path: Path, corpus: Path) -> None:
 
 
 def test_a_merge_beside_a_build_of_one_output(cli, fails, tmp_path: Path, corpus: Path) -> None:
-    assert cli("mosei-align", "build", "--csd", corpus, "--policy", "masked", "--shard", "1/1").returncode == 0
+    assert cli("mosei-align", "build", "--csd", corpus, *HOW, "--shard", "1/1").returncode == 0
     with claimed(tmp_path / ".parquet.building", "alone"):
         assert f"process {os.getpid()} on {os.uname().nodename} is at work here" in fails("mosei-align", "merge")
     assert cli("mosei-align", "merge").returncode == 0
@@ -254,6 +255,6 @@ def test_runs_of_shards_and_a_merge(
     ],
 )
 def test_impossible_options_of_a_build(fails, tmp_path: Path, corpus: Path, options: list[str], words: str) -> None:
-    line = fails("mosei-align", "build", "--csd", corpus, *options)
+    line = fails("mosei-align", "build", "--csd", corpus, *HOW[2:], *options)
     assert words in line
     assert [p.name for p in tmp_path.iterdir() if p.name != "parquet.parts"] == []
