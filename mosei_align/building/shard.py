@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +17,7 @@ from mosei_align.compat_mmsdk import Purge, RecipeFiles
 from mosei_align.compat_mmsdk.segments import recipe_segments
 from mosei_align.dataset.shards import ledger_table, losses_table, segments_table, write_table
 from mosei_align.dataset.tally import ModalityTally
+from mosei_align.garbage import no_collections
 from mosei_align.sources.csd import CsdFile
 from mosei_align.sources.labels import LabelRows, read_labels
 from mosei_align.sources.sequence import open_stream, read_first_rows, read_sequence
@@ -25,19 +25,7 @@ from mosei_schemas.manifest import Shard
 from mosei_schemas.publish import unwritable
 
 
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Without Python's search for cycles, of which this makes none among its many small objects."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_no_collections()
+@no_collections()
 def make_shard(task: ShardTask) -> Piece:
     """Make one shard and publish it among the task's pieces.
 

@@ -18,8 +18,8 @@ from mosei_align.dataset.vector_pages import BYTE_STREAM_SPLIT, DATA_PAGE, RLE, 
 
 ROW_GROUP: Final = 128
 """Rows of a group. Larger ones gain a tenth in size; smaller ones keep small what is needed to read one segment."""
-_PLAIN_ROW_GROUP: Final = 256
-"""Of tables without vectors, where each group costs more than the rows in it."""
+_PLAIN_ROW_GROUP: Final = 1 << 16
+"""Of tables without vectors, which are read as a whole."""
 _PAGE_BYTES: Final = 8 << 20
 _LEVEL: Final = 2
 _MAGIC: Final = b"PAR1"
@@ -28,7 +28,7 @@ _TAIL: Final = 8
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table in groups of rows: 128 where it has vectors, 256 where it has none.
+    """Write a table, in groups of 128 rows where it has vectors.
 
     Raises:
         OSError: the file cannot be written.

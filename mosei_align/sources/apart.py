@@ -7,7 +7,6 @@ here can be opened, and its arrays found, anywhere.
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import resource
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from mosei_align.garbage import no_collections
 from mosei_align.sources.csd import CsdFile, CsdIndex
 from mosei_schemas.errors import InputError
 
@@ -55,6 +55,7 @@ def index_files(paths: Sequence[Path], at_once: int = 1) -> list[CsdIndex]:
     return indexes
 
 
+@no_collections()  # An index is tens of thousands of objects; and a child's search would copy all that the parent has.
 def _answers(paths: Sequence[Path], at_once: int) -> list[CsdIndex | Exception]:
     waiting = list(reversed(list(enumerate(paths))))
     found: dict[int, CsdIndex | Exception] = {}
@@ -129,7 +130,6 @@ def _answer(path: Path, size: int, writable: int) -> None:
     """Index the file and send the index or the error; never returns."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        gc.disable()  # A search for cycles would touch, and so copy, all that the parent has.
         _limit(size)
         answer: Any
         try:
