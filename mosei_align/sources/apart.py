@@ -27,6 +27,7 @@ _BYTES_A_SECOND: Final = 1_000_000
 """Computing time for a file: some to begin with, more for its size, and an end. Real files take a hundredth of it."""
 _ROOM: Final = 1 << 30
 """Memory for a file, on top of what the process has and of the file's size."""
+_A_CORE: Final = 3
 _PIECE: Final = 1 << 20
 _REMEDY: Final = "download it again"
 _DAMAGED: Final = "HDF5 {} its structure: the file is damaged"
@@ -42,7 +43,7 @@ def index_file(path: Path) -> CsdIndex:
 
 
 def index_files(paths: Sequence[Path], at_once: int = 1) -> list[CsdIndex]:
-    """Index several `.csd` files, in this order, `at_once` of them at the same time.
+    """Index several `.csd` files, in this order, on `at_once` cores.
 
     Raises:
         InputError: as `index_file`; of several the first.
@@ -57,13 +58,15 @@ def index_files(paths: Sequence[Path], at_once: int = 1) -> list[CsdIndex]:
 
 @no_collections()  # An index is tens of thousands of objects; and a child's search would copy all that the parent has.
 def _answers(paths: Sequence[Path], at_once: int) -> list[CsdIndex | Exception]:
+    # A corpus is a few files: in turns of as many as there are cores, the last turn would leave cores idle.
+    most = at_once if at_once == 1 else at_once * _A_CORE
     waiting = list(reversed(list(enumerate(paths))))
     found: dict[int, CsdIndex | Exception] = {}
     running: dict[int, _Child] = {}
     try:
         with selectors.DefaultSelector() as selector:
             while waiting or running:
-                while waiting and len(running) < at_once:
+                while waiting and len(running) < most:
                     number, path = waiting.pop()
                     running[number] = _Child(path)
                     selector.register(running[number].readable, selectors.EVENT_READ, number)

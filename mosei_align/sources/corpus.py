@@ -63,7 +63,7 @@ def open_corpus(folder: Path, settings: SourceSettings, at_once: int = 1) -> Cor
     Args:
         folder: the `.csd` files.
         settings: which root fills which role.
-        at_once: how many files are indexed at the same time.
+        at_once: on how many cores the files are indexed.
 
     Raises:
         InputError: a file is unreadable, two files hold one root, two sequences fit one role, or there are no labels.
