@@ -90,12 +90,14 @@ class _Averaging:
         self._bases = _running([len(w.rows) for w in wanted])
         self._steps = _running([len(w.steps.first) for w in wanted])
         rows, steps = int(self._bases[-1]), int(self._steps[-1])
-        self._values, self._valid = np.zeros((steps, width), np.float32), np.zeros(steps, np.bool_)
+        self._values, self._valid = np.empty((steps, width), np.float32), np.zeros(steps, np.bool_)
         self._bad, self._zero = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
         self._bad_values = np.zeros((len(wanted), width), np.int64)
         self._problems = [""] * len(wanted)
         first, last = self._numbered("steps")
-        some = np.flatnonzero(last > first)
+        has_rows = last > first
+        some = np.flatnonzero(has_rows)
+        self._values[~has_rows] = 0
         # In order of their first rows; those without a row stay out.
         self._order = some[np.argsort(first[some], kind="stable")]
         self._first, self._last = first[self._order], last[self._order]

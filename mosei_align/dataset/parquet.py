@@ -6,6 +6,7 @@ columns of vectors lie and how long they are, so these facts are changed in it a
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from mosei_align.dataset.arrow_arrays import array_of, offsets_of
 from mosei_align.dataset.thrift import I32, I64, LIST, STRUCT, Struct, read_struct, write_struct
 from mosei_align.dataset.vector_pages import BYTE_STREAM_SPLIT, DATA_PAGE, RLE, VectorChunk, Vectors, encode
+from mosei_schemas.publish import sha256
 
 ROW_GROUP: Final = 128
 """Rows of a group. Larger ones gain a tenth in size; smaller ones keep small what is needed to read one segment."""
@@ -27,8 +29,11 @@ _TAIL: Final = 8
 """The length of the footer and the magic bytes end a file."""
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
+def write_parquet(table: pa.Table, path: Path) -> str:
     """Write a table, in groups of 128 rows where it has vectors.
+
+    Returns:
+        The file's SHA-256.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,11 +45,11 @@ def write_parquet(table: pa.Table, path: Path) -> None:
             vectors[place] = found
     if not vectors:
         pq.write_table(table, path, row_group_size=_PLAIN_ROW_GROUP, **parquet_options(table.schema))
-        return
+        return sha256(path)
     others = _without(table, vectors)
     codec = pa.Codec("zstd", compression_level=_LEVEL)
     with path.open("wb") as stream:
-        _Spliced(stream, others, codec).write(table.schema, vectors)
+        return _Spliced(stream, others, codec).write(table.schema, vectors)
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
@@ -68,10 +73,10 @@ class _Spliced:
 
     def __init__(self, stream: BinaryIO, others: pa.Buffer, codec: pa.Codec) -> None:
         self._stream, self._others, self._codec = stream, memoryview(others), codec
-        self._at = 0
+        self._at, self._hash = 0, hashlib.sha256()
 
-    def write(self, schema: pa.Schema, vectors: dict[int, Vectors]) -> None:
-        """Write everything."""
+    def write(self, schema: pa.Schema, vectors: dict[int, Vectors]) -> str:
+        """Write everything; returns the SHA-256."""
         length = int.from_bytes(self._others[-_TAIL:-4], "little")
         footer = read_struct(bytes(self._others[-_TAIL - length : -_TAIL]))
         leaves = _leaf_places(schema, vectors)
@@ -83,6 +88,7 @@ class _Spliced:
             first = last
         raw = write_struct(footer)
         self._put(raw, len(raw).to_bytes(4, "little"), _MAGIC)
+        return self._hash.hexdigest()
 
     def _group(self, group: Struct, vectors: dict[int, Vectors]) -> None:
         began, unpacked = self._at, 0
@@ -107,6 +113,7 @@ class _Spliced:
     def _put(self, *parts: Any) -> None:
         for part in parts:
             self._stream.write(part)
+            self._hash.update(part)
             self._at += len(part)
 
 

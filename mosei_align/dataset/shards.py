@@ -124,8 +124,7 @@ def write_table(table: pa.Table, directory: Path, name: str) -> Shard:
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=ROW_GROUP)
         return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
-    write_parquet(table, path)
-    return Shard(name=name, rows=table.num_rows, sha256=sha256(path))
+    return Shard(name=name, rows=table.num_rows, sha256=write_parquet(table, path))
 
 
 def _lists(offsets: pa.Array, values: Any, schema: pa.Schema, name: str) -> pa.Array:

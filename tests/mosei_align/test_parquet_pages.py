@@ -1,5 +1,6 @@
 """Feature vectors as Parquet pages: other readers must find in them what Arrow's own writer would have put there."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -153,6 +154,7 @@ def test_the_same_table_gives_the_same_bytes(folder: Path) -> None:
     table = table_of([2, 5, 1, 3], {"text": 3}, 3)
     first = both(table, folder)[0].read_bytes()
     assert both(table, folder)[0].read_bytes() == first
+    assert write_parquet(table, folder / "hashed.parquet") == hashlib.sha256(first).hexdigest()
     assert both(table_of([2, 5, 1, 3], {"text": 3}, 4), folder)[0].read_bytes() != first
 
 
