@@ -206,13 +206,20 @@ class _Averaging:
     def _means(self, rows: Features, first: Indices, last: Indices, counts: Indices, means: Features) -> None:
         """Write the sums of rows first ... last - 1, taken in float64 and divided by `counts`, into `means`, (n, D)."""
         (several,) = (last - first > 1).nonzero()
-        if len(several) < len(first):
-            np.take(rows, first, axis=0, out=means, mode="clip")  # There is nothing to clip; "raise" would copy twice.
-            if len(several):
-                found = np.empty((len(several), rows.shape[1]), np.float32)
-                self._means(rows, first[several], last[several], counts[several], found)
-                means[several] = found
+        if len(several) == len(first):
+            if len(first):
+                self._means_of_several(rows, first, last, counts, means)
             return
+        np.take(rows, first, axis=0, out=means, mode="clip")  # There is nothing to clip; "raise" would copy twice.
+        if len(several):
+            found = np.empty((len(several), rows.shape[1]), np.float32)
+            self._means_of_several(rows, first[several], last[several], counts[several], found)
+            means[several] = found
+
+    def _means_of_several(
+        self, rows: Features, first: Indices, last: Indices, counts: Indices, means: Features
+    ) -> None:
+        """`_means`, where each is over more than one row."""
         if len(rows) >= len(self._double):
             self._double = np.zeros((len(rows) + 1, self._double.shape[1]))
         # `reduceat` wants where each sum begins and where it ends, so one row behind the last. What it costs is setting
