@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,9 +185,24 @@ def test_an_interrupt_is_one_line_at_most_and_keeps_what_is_done(
 def test_a_worker_that_is_killed_is_one_line(
     start: Start, cli, tmp_path: Path, corpus: Path, whole: dict[str, bytes]
 ) -> None:
-    work = tmp_path / ".parquet.building"
-    process = start("--jobs", "2")
-    wait_for(lambda: len(finished(work)) >= 2 or process.poll() is not None)
+    for _ in range(10):
+        code, told = killed_worker(start("--jobs", "2"), tmp_path / ".parquet.building")
+        if code:
+            break
+        shutil.rmtree(tmp_path / "parquet")  # It was faster than the signal.
+    assert code == 1
+    assert told.startswith("mosei-align: error: a worker process died, probably for want of memory (")
+    assert told.endswith("of 6 shards are done and kept); use fewer --jobs; then go on with --resume\n")
+    assert told.count("\n") == 1
+    done = cli("mosei-align", "build", "--csd", corpus, *HOW, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert content(tmp_path / "parquet") == whole
+    assert [p.name for p in tmp_path.iterdir()] == ["parquet"]
+
+
+def killed_worker(process: subprocess.Popen[str], work: Path) -> tuple[int, str]:
+    """Kill the workers of a build once a shard is done; its exit code and what it says."""
+    wait_for(lambda: len(finished(work)) >= 1 or process.poll() is not None)
     staging = list((work / "pieces").glob(".*.part"))
     workers = {int(p.name.split(".")[-2].partition("-")[0]) for p in staging} or {
         pid for pid in in_group(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -195,16 +211,7 @@ def test_a_worker_that_is_killed_is_one_line(
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     _, told = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("it was faster than the signal")
-    assert process.returncode == 1
-    assert told.startswith("mosei-align: error: a worker process died, probably for want of memory (")
-    assert told.endswith("of 6 shards are done and kept); use fewer --jobs; then go on with --resume\n")
-    assert told.count("\n") == 1
-    done = cli("mosei-align", "build", "--csd", corpus, *HOW, "--resume")
-    assert done.returncode == 0, done.stderr
-    assert content(tmp_path / "parquet") == whole
-    assert [p.name for p in tmp_path.iterdir()] == ["parquet"]
+    return process.returncode, told
 
 
 def test_two_builds_of_one_output(fails, tmp_path: Path, corpus: Path) -> None:
