@@ -131,11 +131,14 @@ def build(
         pieces = _prepare(work, plan, range(plan.shards), resume=resume)
         resumed = len(pieces)
         tasks = make_tasks(corpus, plan, speakers, work / PIECES)
+        ignored = corpus.ignored
+        del corpus
         under_way.append(plan)
         _run(engine or here, [task for task in tasks if task.number not in pieces], pieces, progress)
+        del tasks  # What is known of all files makes room for the ledger of all segments.
         facts = partial(run_facts, watch, kind, workers, resumed)
         done = assemble(out, plan, [(work / PIECES, pieces[n]) for n in range(plan.shards)], facts)
-    return BuildResult(out, done.manifest, done.run, corpus.ignored, done.splits_removed)
+    return BuildResult(out, done.manifest, done.run, ignored, done.splits_removed)
 
 
 def build_part(

@@ -131,12 +131,12 @@ def _losses(pieces: Sequence[tuple[Path, Piece]], staging: Path) -> Shard:
 
 def _together(pieces: Sequence[tuple[Path, Piece]], name: str) -> pa.Table:
     paths = [piece_path(folder, piece.number) / name for folder, piece in pieces]
-    return pa.concat_tables(pa.ipc.open_file(path.read_bytes()).read_all() for path in paths).combine_chunks()
+    return pa.concat_tables(pa.ipc.open_file(path.read_bytes()).read_all() for path in paths)
 
 
 def ledger_counts(ledger: pa.Table, videos_kept: int) -> Counts:
     """The counts of a ledger."""
-    kept = ledger.filter(ledger.column("kept"))
+    kept = ledger.select(["steps", "steps_from"]).filter(ledger.column("kept"))
     origins = Counter(kept.column("steps_from").to_pylist())
     reasons = Counter(ledger.column("reason").to_pylist())
     return Counts(

@@ -20,8 +20,8 @@ from mosei_schemas.publish import sha256
 
 ROW_GROUP: Final = 128
 """Rows of a group. Larger ones gain a tenth in size; smaller ones keep small what is needed to read one segment."""
-_PLAIN_ROW_GROUP: Final = 1 << 16
-"""Of tables without vectors, which are read as a whole."""
+_PLAIN_ROW_GROUP: Final = 1 << 11
+"""Of tables without vectors, which are read as a whole: larger ones gain nothing, and the writer has them in memory."""
 _PAGE_BYTES: Final = 8 << 20
 _LEVEL: Final = 2
 _MAGIC: Final = b"PAR1"
