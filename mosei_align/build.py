@@ -118,7 +118,7 @@ def build(
         claimed(work, "alone"),
         _kept_only_if_interrupted(work),
         _telling_what_is_kept(work) as under_way,
-        local_engine(workers if engine is None and workers else 1, _WORKERS_NEED) as here,
+        local_engine(workers or 1, _WORKERS_NEED) if engine is None else nullcontext(engine) as run,
     ):
         sweep(out)
         _check_leftover(work, resume=resume, overwrite=overwrite)
@@ -134,7 +134,7 @@ def build(
         ignored = corpus.ignored
         del corpus
         under_way.append(plan)
-        _run(engine or here, [task for task in tasks if task.number not in pieces], pieces, progress)
+        _run(run, [task for task in tasks if task.number not in pieces], pieces, progress)
         del tasks  # What is known of all files makes room for the ledger of all segments.
         facts = partial(run_facts, watch, kind, workers, resumed)
         done = assemble(out, plan, [(work / PIECES, pieces[n]) for n in range(plan.shards)], facts)

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from affect_models.data.batch import Batch, Streams
+from affect_models.nets.noise import integers, normal, uniform
 from mosei_schemas.errors import ConfigError
 
 Function = Literal["randn", "rand", "randint", "dropout"]
@@ -48,11 +49,11 @@ class Call:
         """Draw; for `dropout` the factors, which are 0 or 1 / share kept."""
         device = generator.device
         if self.function == "randn":
-            return torch.randn(self.shape, generator=generator, device=device)
+            return normal(self.shape, generator, device)
         if self.function == "rand":
-            return torch.rand(self.shape, generator=generator, device=device)
+            return uniform(self.shape, generator, device)
         if self.function == "randint":
-            return torch.randint(int(self.argument), self.shape, generator=generator, device=device)
+            return integers(int(self.argument), self.shape, generator, device)
         kept = torch.empty(self.shape, device=device).bernoulli_(self.argument, generator=generator)
         return kept.div_(self.argument)
 

@@ -283,7 +283,7 @@ def _as_slice(places: Indices) -> Indices | slice:
     return slice(int(places[0]), int(places[-1]) + 1) if neighbours else places
 
 
-def _running(numbers: Sequence[int] | Indices | Bools) -> Indices:
+def _running(numbers: Sequence[int]) -> Indices:
     """(n + 1,) the sum of the first k."""
     before = np.zeros(len(numbers) + 1, np.int64)
     np.cumsum(numbers, out=before[1:])

@@ -100,10 +100,9 @@ class _Spliced:
                 _describe(facts, chunk, start)
                 self._put(*chunk.parts)
             else:
-                old = min(facts[n][1] for n in (_Facts.DATA_AT, _Facts.DICTIONARY_AT) if n in facts)
-                for n in (_Facts.DATA_AT, _Facts.DICTIONARY_AT):
-                    if n in facts:
-                        facts[n] = I64, facts[n][1] - old + start
+                places = {n: facts[n][1] for n in (_Facts.DATA_AT, _Facts.DICTIONARY_AT) if n in facts}
+                old = min(places.values())
+                facts |= {n: (I64, place - old + start) for n, place in places.items()}
                 self._put(self._others[old : old + facts[_Facts.STORED][1]])
             unpacked += facts[_Facts.UNPACKED][1]
         group[_Group.UNPACKED] = I64, unpacked

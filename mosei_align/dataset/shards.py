@@ -62,11 +62,7 @@ def segments_table(
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
-    arrays = [
-        column if isinstance(column, pa.Array) else array_of(column, field.type)
-        for field, column in zip(schema, columns.values(), strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return _table(columns, schema)
 
 
 def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) -> dict[str, pa.Array]:
@@ -108,8 +104,13 @@ def ledger_table(rows: Sequence[LedgerRow]) -> pa.Table:
     return _table(columns, ledger_schema())
 
 
-def _table(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
-    arrays = [array_of(columns[field.name], field.type) for field in schema]
+def _table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """A table of columns in the order of the schema, each an Arrow array or what one is made of."""
+    assert list(columns) == schema.names
+    arrays = [
+        column if isinstance(column, pa.Array) else array_of(column, field.type)
+        for field, column in zip(schema, columns.values(), strict=True)
+    ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 

@@ -85,25 +85,16 @@ def _read_value(raw: bytes, at: int, kind: int) -> tuple[Any, int]:
 
 
 def _read_unsigned(raw: bytes, at: int) -> tuple[int, int]:
-    number, shift = raw[at], 7
-    if number < 0x80:
-        return number, at + 1
-    number &= 0x7F
-    while True:
-        at += 1
-        byte = raw[at]
+    number = shift = 0
+    while (byte := raw[at]) > 0x7F:
         number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at + 1
         shift += 7
+        at += 1
+    return number | byte << shift, at + 1
 
 
 def _read_signed(raw: bytes, at: int) -> tuple[int, int]:
-    number = raw[at]
-    if number < 0x80:
-        at += 1
-    else:
-        number, at = _read_unsigned(raw, at)
+    number, at = _read_unsigned(raw, at)
     return number >> 1 ^ -(number & 1), at
 
 
@@ -116,7 +107,7 @@ def _write_struct(struct: Struct, found: bytearray) -> None:
             found.append(step << 4 | kind)
         else:
             found.append(kind)
-            _write_signed(number, found)
+            found += _signed(number)
         _write_value(kind, value, found)
         before = number
     found.append(0)
@@ -124,7 +115,7 @@ def _write_struct(struct: Struct, found: bytearray) -> None:
 
 def _write_value(kind: int, value: Any, found: bytearray) -> None:
     if I16 <= kind <= I64:
-        _write_signed(value, found)
+        found += _signed(value)
     elif kind == BINARY:
         found += varint(len(value))
         found += value
@@ -145,9 +136,5 @@ def _write_value(kind: int, value: Any, found: bytearray) -> None:
         raise ValueError(f"thrift kind {kind}")
 
 
-def _write_signed(number: int, found: bytearray) -> None:
-    number = number << 1 ^ number >> 63
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
+def _signed(number: int) -> bytes:
+    return varint(number << 1 ^ number >> 63)

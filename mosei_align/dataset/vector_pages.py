@@ -1,4 +1,4 @@
-"""Columns of feature vectors as Parquet pages: what Arrow's writer makes of them, in a third of the time.
+"""Columns of feature vectors as Parquet pages: what Arrow's writer makes of them, in half the time.
 
 A column is `list<fixed_size_list<float>[D]>` with a step in every row. Parquet stores its values one after the other,
 each with a repetition level (0: a new row, 1: a new step, 2: the same step) and a definition level (2: there is a
@@ -70,17 +70,23 @@ class VectorChunk(NamedTuple):
 
     Attributes:
         parts: header, page, header, page, ...
-        pages: how many.
-        values: how many floats.
         bytes_unpacked: of headers and pages before they are packed.
         levels: how many values have repetition level 0, 1 and 2.
     """
 
     parts: list[Any]
-    pages: int
-    values: int
     bytes_unpacked: int
     levels: tuple[int, int, int]
+
+    @property
+    def pages(self) -> int:
+        """How many pages."""
+        return len(self.parts) // 2
+
+    @property
+    def values(self) -> int:
+        """How many floats: each has a level."""
+        return sum(self.levels)
 
     @property
     def bytes_stored(self) -> int:
@@ -100,16 +106,15 @@ def encode(vectors: Vectors, codec: pa.Codec, page_bytes: int) -> VectorChunk:
     begins = np.zeros(steps, np.bool_)
     begins[vectors.offsets[:-1]] = True
     parts: list[Any] = []
-    unpacked = pages = 0
+    unpacked = 0
     for first, last in _pages(vectors.offsets, max(1, page_bytes // (4 * width))):
         page = _page(vectors.values[first:last], begins[first:last])
         packed = codec.compress(page)
         header = _header((last - first) * width, len(page), len(packed))
         parts += (header, packed)
         unpacked += len(header) + len(page)
-        pages += 1
     rows = len(vectors.offsets) - 1
-    return VectorChunk(parts, pages, steps * width, unpacked, (rows, steps - rows, steps * (width - 1)))
+    return VectorChunk(parts, unpacked, (rows, steps - rows, steps * (width - 1)))
 
 
 def _pages(offsets: npt.NDArray[np.int64], most: int) -> list[tuple[int, int]]:
