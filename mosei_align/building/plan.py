@@ -200,8 +200,7 @@ def _speakers(folder: Path, given: Path | None) -> tuple[Speakers, list[InputFil
 
 def _only(index: CsdIndex, videos: list[str]) -> CsdIndex:
     """The part of an index that a shard needs: what is sent to a worker stays small, and is valid wherever it works."""
-    entries = {video: index.entries[video] for video in videos if video in index.entries}
-    return replace(index, path=index.path.absolute(), metadata={}, entries=entries)
+    return replace(index, path=index.path.absolute(), metadata={}, entries=index.entries.of_videos(videos))
 
 
 def _inputs(corpus: Corpus) -> list[InputFile]:

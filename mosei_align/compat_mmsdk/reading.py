@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from mosei_align.compat_mmsdk.sequences import Array, Entries, Entry, Sequences, video_of
-from mosei_align.sources import csd
+from mosei_align.sources import entries
 from mosei_align.sources.apart import index_file
 from mosei_align.sources.corpus import csd_files
-from mosei_align.sources.csd import CsdFile, CsdIndex
+from mosei_align.sources.csd import ArrayName, CsdFile, CsdIndex
 from mosei_schemas.errors import InputError
 
 OTHER_POLICY = "correct the file, or use policy strict or masked, which leave out only this video"
@@ -30,7 +30,7 @@ class SequenceFile:
 
     name: str
     path: Path
-    videos: dict[str, dict[str, csd.Entry]]
+    videos: dict[str, dict[str, entries.Entry]]
 
     @property
     def keys(self) -> list[str]:
@@ -88,13 +88,13 @@ def sequence_file(index: CsdIndex, name: str | None = None) -> SequenceFile:
     found = {
         entry.path.decode("utf-8", "backslashreplace"): entry for group in index.entries.values() for entry in group
     }
-    videos: dict[str, dict[str, csd.Entry]] = {}
+    videos: dict[str, dict[str, entries.Entry]] = {}
     for key in sorted(found, key=lambda key: found[key].path):
         entry = found[key]
         outer, nested, _ = key.partition("/")
         if nested:
             # mmsdk looks no deeper than the first level, where a group that only nests others has no arrays.
-            key, entry = outer, found.get(outer, csd.Entry(outer.encode(), None, None))
+            key, entry = outer, found.get(outer, entries.Entry(outer.encode(), None, None))
         if entry.features is not None and entry.intervals is not None:
             problem = _refused(entry)
             if problem:
@@ -103,7 +103,7 @@ def sequence_file(index: CsdIndex, name: str | None = None) -> SequenceFile:
     return SequenceFile(name or index.declared, index.path, videos)
 
 
-def _refused(entry: csd.Entry) -> str:
+def _refused(entry: entries.Entry) -> str:
     features, intervals = entry.features, entry.intervals
     assert features is not None
     assert intervals is not None
@@ -152,7 +152,7 @@ def read_intervals(file: CsdFile, sequence: SequenceFile, video: str) -> dict[st
     return {key: _read(file, key, entry, "intervals") for key, entry in sequence.videos.get(video, {}).items()}
 
 
-def _read(file: CsdFile, key: str, entry: csd.Entry, name: csd.ArrayName) -> Array:
+def _read(file: CsdFile, key: str, entry: entries.Entry, name: ArrayName) -> Array:
     try:
         return file.read_rows(entry, name)
     except OSError as error:

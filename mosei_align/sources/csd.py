@@ -6,17 +6,17 @@ reader is refused in `hdf5`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self
+from typing import Any, BinaryIO, Final, Literal, Self
 
 import h5py
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from mosei_align.sources.arrays import ArrayInfo, describe
 from mosei_align.sources.csd_metadata import read_metadata
+from mosei_align.sources.entries import Entries, Entry, Found
 from mosei_align.sources.hdf5 import (
     DAMAGE,
     HardLink,
@@ -38,10 +39,10 @@ from mosei_align.sources.hdf5 import (
     unreadable,
 )
 from mosei_align.sources.layout import PlainLayout
-from mosei_align.sources.summary import bytes_of, features_kind, structure_hash, usual_dtype
+from mosei_align.sources.summary import bytes_of_all, features_kind, kinds_of, structure_hash, usual_dtype
 from mosei_schemas.errors import InputError
 
-_COPY_KEY: Final = re.compile(r"^(?P<base>.+)\[(?P<number>\d{1,9})\]$", re.DOTALL)
+_ASK: Final = -1
 _DEPTH: Final = 8
 _CLAIMED_LIMIT: Final = 512 << 20
 """What the arrays of a file may come to, whatever its size; one array may be there under many names ..."""
@@ -50,21 +51,6 @@ _CLAIMED_SHARE: Final = 16
 _ARRAYS: Final = (b"features", b"intervals")
 
 ArrayName = Literal["features", "intervals"]
-
-
-class Entry(NamedTuple):
-    """One key of `/<root>/data`: where it is and what its two arrays look like (None where there is none).
-
-    A tuple, as `ArrayInfo` is.
-    """
-
-    path: bytes
-    features: ArrayInfo | None
-    intervals: ArrayInfo | None
-
-    def __reduce__(self) -> tuple[type[Entry], tuple[Any, ...]]:
-        """As `ArrayInfo` does."""
-        return Entry, tuple(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +71,7 @@ class CsdIndex:
     root: str
     declared: str
     metadata: dict[str, str]
-    entries: dict[str, tuple[Entry, ...]]
+    entries: Entries
     width: int | None
     is_text: bool
     """Whether the features are strings (words) and not numbers."""
@@ -141,26 +127,19 @@ class CsdFile:
     def _index(self) -> CsdIndex:
         root = str(self._group.name).lstrip("/")
         metadata = read_metadata(self._group, self.path)
-        entries: dict[str, list[tuple[int, Entry]]] = {}
-        for key, entry in self._walk():
-            match = _COPY_KEY.match(key)
-            base, number = (match["base"], int(match["number"])) if match else (key, -1)
-            entries.setdefault(base, []).append((number, entry))
-        ordered = {
-            base: tuple(entry for _, entry in sorted(found, key=lambda pair: pair[0]))
-            for base, found in sorted(entries.items())
-        }
-        claimed = sum(bytes_of(entry) for found in ordered.values() for entry in found)
+        entries = self._walk().entries()
+        claimed = bytes_of_all(entries)
         if claimed > max(_CLAIMED_LIMIT, _CLAIMED_SHARE * self.file_bytes):
             raise InputError(
                 f"its arrays come to {claimed} bytes, the file to {self.file_bytes}",
                 path=self.path,
                 remedy="no honest file packs so well; store the arrays unpacked if this one is",
             )
-        width, is_text = features_kind(ordered)
+        kinds = kinds_of(entries)
+        width, is_text = features_kind(kinds)
         declared = metadata.get("root name", "").strip() or root
-        dtype = usual_dtype(ordered)
-        return CsdIndex(self.path, root, declared, metadata, ordered, width, is_text, dtype, structure_hash(ordered))
+        dtype, structure = usual_dtype(kinds), structure_hash(entries)
+        return CsdIndex(self.path, root, declared, metadata, entries, width, is_text, dtype, structure)
 
     def read_rows(
         self, entry: Entry, name: ArrayName, runs: Sequence[tuple[int, int]] | None = None
@@ -247,37 +226,52 @@ class CsdFile:
             dataset.read(h5py.h5s.create_simple(count), space, block)
             done += b - a
 
-    def _walk(self) -> Iterator[tuple[str, Entry]]:
+    def _walk(self) -> Found:
         data = _child_group(self._group, b"data", self.path)
-        layout = PlainLayout.of(self._descriptor(), self.file_bytes)
-        for link in hard_links(data, self.path):
-            yield from self._visit(data, link, link.name, 0, layout)
+        layout, found = PlainLayout.of(self._descriptor(), self.file_bytes), Found()
+        self._visit(data, hard_links(data, self.path), b"", 0, layout, found)
+        return found
 
     def _visit(
-        self, parent: h5py.h5g.GroupID, link: HardLink, path: bytes, depth: int, layout: PlainLayout | None
-    ) -> Iterator[tuple[str, Entry]]:
-        """The entry at `path`, and those below it: a "/" in an id nests groups, `2011/05` lies in `2011`."""
-        key = checked_id(path, self.path)
-        plain = layout.arrays(link.address) if layout else None
-        # In a damaged group HDF5 may list what it does not find.
-        if plain is not None and parent.links.get_info(link.name).u == link.address:
-            yield key, Entry(path, *plain)
-            return
-        child = h5py.h5o.open(parent, link.name)
+        self,
+        parent: h5py.h5g.GroupID,
+        links: Sequence[HardLink],
+        above: bytes,
+        depth: int,
+        layout: PlainLayout | None,
+        found: Found,
+    ) -> None:
+        """Find some members' entries and those below them: a "/" in an id nests groups, `2011/05` lies in `2011`."""
+        rows: Iterable[int] = itertools.repeat(_ASK)
+        if layout is not None:
+            plain = layout.entries([link.address for link in links])
+            first = found.prepare(plain.features, plain.intervals)
+            rows = (row if row == _ASK else first + row for row in plain.rows.tolist())
+        for link, row in zip(links, rows, strict=False):
+            path = above + link.name
+            key = checked_id(path, self.path)
+            # In a damaged group HDF5 may list what it does not find.
+            if row != _ASK and parent.links.get_info(link.name).u == link.address:
+                found.add(key, row)
+            else:
+                self._ask(h5py.h5o.open(parent, link.name), key, path, depth, layout, found)
+
+    def _ask(self, child: Any, key: str, path: bytes, depth: int, layout: PlainLayout | None, found: Found) -> None:
+        """Have HDF5 describe an entry, and visit what is below it."""
         if not isinstance(child, h5py.h5g.GroupID):
-            yield key, Entry(path, None, None)
+            found.add(key, Entry(path, None, None))
             return
         if holds_just(child, _ARRAYS):
-            yield key, Entry(path, *(describe(child, array, self.file_bytes) for array in _ARRAYS))
+            found.add(key, Entry(path, *(describe(child, array, self.file_bytes) for array in _ARRAYS)))
             return
         links = hard_links(child, self.path)
         names = [inner.name for inner in links]
         others = [inner for inner in links if inner.name not in _ARRAYS] if depth < _DEPTH else []
         below = [inner for inner in others if isinstance(h5py.h5o.open(child, inner.name), h5py.h5g.GroupID)]
         if not below or len(others) < len(links):
-            yield key, Entry(path, *(describe(child, a, self.file_bytes) if a in names else None for a in _ARRAYS))
-        for inner in below:
-            yield from self._visit(child, inner, path + b"/" + inner.name, depth + 1, layout)
+            arrays = (describe(child, a, self.file_bytes) if a in names else None for a in _ARRAYS)
+            found.add(key, Entry(path, *arrays))
+        self._visit(child, below, path + b"/", depth + 1, layout, found)
 
 
 def _root_group(file: h5py.File, path: Path) -> h5py.Group:

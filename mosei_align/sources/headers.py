@@ -1,12 +1,24 @@
 """Headers of HDF5's objects as bytes: a list of messages, of which arrays and groups of one kind have the same.
 
-Numbers and names as in `layout`.
+All headers of a file are looked at together. Numbers and names as in `layout`. Legend: N = headers, M = some of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+Span = tuple[int, int]
+"""First byte, last byte + 1."""
+About = TypeVar("About")
 
 HEADER_LIMIT: Final = 512
 """Longer headers than HDF5 makes for plain arrays are left to it."""
@@ -20,9 +32,35 @@ _ROOM, _CHANGED = 0x00, 0x12
 _CHANGED_START: Final = 1
 _DATE: Final = 4
 """Where the date stands in its message, behind a version and three bytes of nothing."""
+_MOST_FORMS: Final = 16
+"""How many forms all headers are compared with; a file has one or two."""
 
-Span = tuple[int, int]
-"""First byte, last byte + 1."""
+
+@dataclass(frozen=True, slots=True)
+class Stretches:
+    """What stands at N places of a file.
+
+    Attributes:
+        raw: (N, K) bytes, zeros behind the end of the file.
+        known: (N,) how many of these bytes the file has.
+    """
+
+    raw: Bytes
+    known: Places
+
+    def numbers(self, at: int) -> Numbers:
+        """(N,) the 8-byte numbers at one place of each."""
+        return numbers_at(self.raw, at, at + 8)[:, 0]
+
+    def begin_with(self, start: bytes) -> npt.NDArray[np.bool_]:
+        """(N,) which begin with these bytes."""
+        same: npt.NDArray[np.bool_] = (self.raw[:, : len(start)] == np.frombuffer(start, np.uint8)).all(axis=1)
+        return same & (self.known >= len(start))
+
+
+def numbers_at(raw: Bytes, start: int, stop: int) -> Numbers:
+    """(M, k) the 8-byte numbers that stand in these columns of (M, K) bytes."""
+    return np.ascontiguousarray(raw[:, start:stop]).view("<u8")
 
 
 class Form:
@@ -35,22 +73,44 @@ class Form:
     """
 
     def __init__(self, header: bytes, messages: dict[int, Span], numbers: list[Span]) -> None:
-        self._bytes = PREFIX.size + PREFIX.unpack_from(header)[2]
+        self._header = np.frombuffer(header, np.uint8, PREFIX.size + PREFIX.unpack_from(header)[2])
+        self._fixed = np.ones(len(self._header), np.bool_)
         dates = [(start + _DATE, stop) for kind, (start, stop) in messages.items() if kind == _CHANGED]
-        fixed, varied, at = ["<"], ["<"], 0
-        for start, stop in sorted([*numbers, *dates, (self._bytes, self._bytes)]):
-            count = stop - start
-            fixed.append(f"{start - at}s{count}x")
-            varied.append(f"{start - at}x" + (f"{count // 8}Q" if (start, stop) in numbers else f"{count}x"))
-            at = stop
-        self._fixed, self._varied = Struct("".join(fixed)), Struct("".join(varied))
-        self._expected = self._fixed.unpack_from(header)
+        for start, stop in (*numbers, *dates):
+            self._fixed[start:stop] = False
 
-    def read(self, raw: bytes) -> tuple[int, ...] | None:
-        """The numbers of the header that this begins with, in their order; None where it is of another form."""
-        if len(raw) < self._bytes or self._fixed.unpack_from(raw) != self._expected:
-            return None
-        return self._varied.unpack_from(raw)
+    def among(self, heads: Stretches, places: Places) -> npt.NDArray[np.bool_]:
+        """(M,) which of M headers have this form."""
+        differ = (heads.raw[places, : len(self._header)] != self._header) & self._fixed
+        same: npt.NDArray[np.bool_] = ~differ.any(axis=1)
+        return same & (heads.known[places] >= len(self._header))
+
+
+def by_form(
+    heads: Stretches, understood: Callable[[bytes], tuple[Form, About] | None]
+) -> Iterator[tuple[Places, About]]:
+    """Sort headers by form, a form at a time; those that are not understood are left out.
+
+    Args:
+        heads: the headers.
+        understood: tells the form of the header that some bytes begin with, and what headers of this form have in
+            common.
+    """
+    rest, forms = np.arange(len(heads.raw)), 0
+    while len(rest):
+        found = understood(heads.raw[rest[0], : heads.known[rest[0]]].tobytes())
+        if found is None:
+            rest = rest[1:]
+            continue
+        form, about = found
+        if forms == _MOST_FORMS:  # Where no two headers are alike, comparing all with all would take for ever.
+            yield rest[:1], about
+            rest = rest[1:]
+            continue
+        same = form.among(heads, rest)
+        forms += 1
+        yield rest[same], about
+        rest = rest[~same]
 
 
 def messages_of(raw: bytes, expected: frozenset[int]) -> dict[int, Span] | None:

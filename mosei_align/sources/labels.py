@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.sources.csd import CsdFile, CsdIndex, Entry
+from mosei_align.sources.csd import CsdFile, CsdIndex
+from mosei_align.sources.entries import Entry
 from mosei_align.sources.sequence import problem_of
 from mosei_schemas.errors import InputError
 from mosei_schemas.names import Reason, State

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mosei_align.intervals import Indices, Runs, SortedIntervals
-from mosei_align.sources.csd import CsdFile, CsdIndex, Entry
+from mosei_align.sources.csd import CsdFile, CsdIndex
+from mosei_align.sources.entries import Entry
 from mosei_align.sources.hdf5 import UNPACKED_LIMIT, UNPACKED_SHARE
 from mosei_align.sources.rows import Rows, RowsByNumber, RowsInPlace
 from mosei_align.sources.summary import bytes_of

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from mosei_align.sources.csd import Entry
+from mosei_align.sources.arrays import ArrayInfos
+from mosei_align.sources.entries import ELSEWHERE, Entries, Entry
 
-    Entries = Mapping[str, tuple[Entry, ...]]
+_MATRIX: Final = 2
 
 
 def bytes_of(entry: Entry) -> int:
@@ -25,18 +24,47 @@ def bytes_of(entry: Entry) -> int:
     )
 
 
-def features_kind(entries: Entries) -> tuple[int | None, bool]:
+def bytes_of_all(entries: Entries) -> int:
+    """`bytes_of` all entries."""
+    others = sum(bytes_of(entry) for found in entries.others.values() for entry in found)
+    return entries.features.bytes_unpacked() + entries.intervals.bytes_unpacked() + others
+
+
+class Kind(NamedTuple):
+    """What makes feature arrays alike."""
+
+    is_matrix: bool
+    has_rows: bool
+    width: int
+    dtype: np.dtype[Any]
+
+
+def kinds_of(entries: Entries) -> Counter[Kind]:
+    """How many feature arrays are of each kind, those of an unknown type left out."""
+    usual = entries.features
+    alike = Counter(
+        zip(*(numbers.tolist() for numbers in (usual.ranks, *usual.sides[:, :2].T, usual.kinds)), strict=True)
+    )
+    found: Counter[Kind] = Counter()
+    for (rank, rows, width, kind), count in alike.items():
+        found[Kind(rank == _MATRIX, rows > 0, width, usual.dtypes[kind])] += count
+    for info in (entry.features for others in entries.others.values() for entry in others):
+        if info is not None and info.dtype is not None:
+            rows, width, *_ = *info.shape, 0, 0
+            found[Kind(len(info.shape) == _MATRIX, rows > 0, width, info.dtype)] += 1
+    return found
+
+
+def features_kind(kinds: Counter[Kind]) -> tuple[int | None, bool]:
     """The width that most videos have (the smaller where two tie) and whether the features are strings.
 
     Arrays without rows are asked only where there are no others.
     """
     full: Counter[tuple[int, bool]] = Counter()
     empty: Counter[tuple[int, bool]] = Counter()
-    for found in entries.values():
-        for entry in found:
-            info = entry.features
-            if info and info.dtype is not None and len(info.shape) == 2 and info.shape[1] > 0:
-                (full if info.shape[0] else empty)[info.shape[1], info.dtype.kind == "S"] += 1
+    for kind, count in kinds.items():
+        if kind.is_matrix and kind.width > 0:
+            (full if kind.has_rows else empty)[kind.width, kind.dtype.kind == "S"] += count
     votes = full or empty
     if not votes:
         return None, False
@@ -44,26 +72,28 @@ def features_kind(entries: Entries) -> tuple[int | None, bool]:
     return width, is_text
 
 
-def usual_dtype(entries: Entries) -> str:
+def usual_dtype(kinds: Counter[Kind]) -> str:
     """The type that most feature arrays have, in native byte order."""
-    kinds = Counter(e.features.dtype for found in entries.values() for e in found if e.features and e.features.dtype)
-    return min((-count, kind.newbyteorder("=").name) for kind, count in kinds.items())[1] if kinds else "float32"
-
-
-class _Kinds(dict[np.dtype[Any] | None, str]):
-    """The names of types, each spelled out once: numpy takes longer for it than HDF5 for the array."""
-
-    def __missing__(self, dtype: np.dtype[Any] | None) -> str:
-        self[dtype] = str(dtype)
-        return self[dtype]
+    dtypes: Counter[np.dtype[Any]] = Counter()
+    for kind, count in kinds.items():
+        dtypes[kind.dtype] += count
+    return min((-count, dtype.newbyteorder("=").name) for dtype, count in dtypes.items())[1] if dtypes else "float32"
 
 
 def structure_hash(entries: Entries) -> str:
     """SHA-256 over every key with the shapes and types of its arrays."""
-    kinds = _Kinds()
-    told = [
-        repr((base, path, [(a.shape, kinds[a.dtype]) if a else None for a in arrays]))
-        for base, found in entries.items()
-        for path, *arrays in found
-    ]
+    told = []
+    features, intervals = _told(entries.features), _told(entries.intervals)
+    for video, row in entries.rows():
+        if row == ELSEWHERE:
+            for path, *arrays in entries.others[video]:
+                told.append(repr((video, path, [(a.shape, str(a.dtype)) if a else None for a in arrays])))
+        else:
+            told.append(f"({video!r}, {video.encode()!r}, [{features[row]}, {intervals[row]}])")
     return hashlib.sha256("".join(told).encode()).hexdigest()
+
+
+def _told(infos: ArrayInfos) -> list[str]:
+    """What `repr` says of the shapes and types."""
+    names = [repr(str(dtype)) for dtype in infos.dtypes]
+    return [f"({tuple(sides[:rank])}, {names[kind]})" for kind, _, rank, *sides in infos.numbers.tolist()]

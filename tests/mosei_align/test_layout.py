@@ -38,12 +38,19 @@ def index_or_error(path: Path) -> CsdIndex | str:
         return str(error)
 
 
+def looked_up(layout: PlainLayout, addresses: dict[bytes, int]) -> dict[bytes, Arrays | None]:
+    """What is found past HDF5 for the entries at some addresses."""
+    rows, features, intervals = layout.entries(list(addresses.values()))
+    found = ((features.info(row), intervals.info(row)) if row >= 0 else None for row in rows.tolist())
+    return dict(zip(addresses, found, strict=True))
+
+
 def answers(path: Path) -> dict[bytes, Arrays | None]:
     """What is found past HDF5 for every entry, ids without a slash only; nothing where the file rules it out."""
     with path.open("rb") as raw, h5py.File(path) as file:
         layout = PlainLayout.of(raw.fileno(), path.stat().st_size)
         data = file["COVAREP/data"]
-        return {name: layout.arrays(at) for name, at in hard_links(data.id, path)} if layout else {}
+        return looked_up(layout, dict(hard_links(data.id, path))) if layout else {}
 
 
 def asked(path: Path, key: bytes) -> Arrays:
@@ -393,7 +400,7 @@ def test_damage_never_changes_an_answer(tmp_path: Path) -> None:
         with path.open("rb") as stream:
             layout = PlainLayout.of(stream.fileno(), len(raw))
             assert layout
-            found = {key: layout.arrays(at) for key, at in addresses.items()}
+            found = looked_up(layout, addresses)
         refused += not all(found.values())
         if path.read_bytes() != raw:
             for key, arrays in found.items():
@@ -452,8 +459,9 @@ def test_a_file_that_ends_anywhere(tmp_path: Path) -> None:
         for claimed in (length, len(raw)):
             with path.open("rb") as stream:
                 layout = PlainLayout.of(stream.fileno(), claimed)
-                for key, at in addresses.items():
-                    assert layout is None or layout.arrays(at) in (None, expected[key])
+                if layout:
+                    for key, found in looked_up(layout, addresses).items():
+                        assert found in (None, expected[key])
 
 
 @pytest.mark.parametrize("address", [0, 8, 2**40, 2**63 - 1, 2**63, 2**64 - 17, 2**64 - 1])
@@ -462,7 +470,7 @@ def test_no_address_is_too_odd(tmp_path: Path, address: int) -> None:
     with path.open("rb") as raw:
         layout = PlainLayout.of(raw.fileno(), path.stat().st_size)
         assert layout
-        assert layout.arrays(address) is None
+        assert looked_up(layout, {b"v": address}) == {b"v": None}
 
 
 def test_an_index_survives_pickling(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosei_align.sources.arrays import ArrayInfo
-from mosei_align.sources.csd import CsdFile, Entry
+from mosei_align.sources.csd import CsdFile
+from mosei_align.sources.entries import Entry
 from mosei_align.sources.labels import LONGEST_S, LabelRows, read_labels
 from mosei_align.sources.sequence import VideoSequence, problem_of
 from mosei_schemas.names import Reason, State
