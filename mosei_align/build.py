@@ -118,24 +118,25 @@ def build(
         claimed(work, "alone"),
         _kept_only_if_interrupted(work),
         _telling_what_is_kept(work) as under_way,
-        local_engine(workers or 1, _WORKERS_NEED) if engine is None else nullcontext(engine) as run,
     ):
-        sweep(out)
-        _check_leftover(work, resume=resume, overwrite=overwrite)
-        corpus = open_corpus(folder, sources or SourceSettings(), workers or 1)
-        plan, speakers = make_plan(corpus, settings, speakers_file)
-        before = finished_before(out, plan) if may_stand else None
-        if before is not None:
-            return BuildResult(out, before.manifest, before.run, corpus.ignored, (), stood=True)
-        check_target(out, overwrite=overwrite)  # Again: another build may have ended since.
-        pieces = _prepare(work, plan, range(plan.shards), resume=resume)
-        resumed = len(pieces)
-        tasks = make_tasks(corpus, plan, speakers, work / PIECES)
-        ignored = corpus.ignored
-        del corpus
-        under_way.append(plan)
-        _run(run, [task for task in tasks if task.number not in pieces], pieces, progress)
-        del tasks  # What is known of all files makes room for the ledger of all segments.
+        # The workers end before the dataset is put together: then there is room for the ledger of all segments.
+        with local_engine(workers or 1, _WORKERS_NEED) if engine is None else nullcontext(engine) as run:
+            sweep(out)
+            _check_leftover(work, resume=resume, overwrite=overwrite)
+            corpus = open_corpus(folder, sources or SourceSettings(), workers or 1)
+            plan, speakers = make_plan(corpus, settings, speakers_file)
+            before = finished_before(out, plan) if may_stand else None
+            if before is not None:
+                return BuildResult(out, before.manifest, before.run, corpus.ignored, (), stood=True)
+            check_target(out, overwrite=overwrite)  # Again: another build may have ended since.
+            pieces = _prepare(work, plan, range(plan.shards), resume=resume)
+            resumed = len(pieces)
+            tasks = make_tasks(corpus, plan, speakers, work / PIECES)
+            ignored = corpus.ignored
+            del corpus
+            under_way.append(plan)
+            _run(run, [task for task in tasks if task.number not in pieces], pieces, progress)
+        del tasks  # What is known of all files makes room, too.
         facts = partial(run_facts, watch, kind, workers, resumed)
         done = assemble(out, plan, [(work / PIECES, pieces[n]) for n in range(plan.shards)], facts)
     return BuildResult(out, done.manifest, done.run, ignored, done.splits_removed)
