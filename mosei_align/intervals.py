@@ -125,6 +125,19 @@ class SortedIntervals:
         nested = bool(np.count_nonzero(ends[1:] < ends[:-1]))
         return cls(start_s, ends, np.maximum.accumulate(ends) if nested else ends, nested)
 
+    @classmethod
+    def if_plain(cls, start_s: Seconds, end_s: Seconds) -> Self | None:
+        """Intervals that need no preparation: finite, of positive length, in order of start and of end; else None."""
+        rows = len(start_s)
+        plain = (
+            np.count_nonzero(end_s > start_s) == rows  # Comparisons with NaN are false.
+            and np.count_nonzero(start_s[1:] >= start_s[:-1]) == rows - 1
+            and np.count_nonzero(end_s[1:] >= end_s[:-1]) == rows - 1
+            and start_s[0] > -np.inf
+            and end_s[-1] < np.inf
+        )
+        return cls(start_s, end_s, end_s, False) if plain else None
+
     def __len__(self) -> int:
         return len(self.start_s)
 

@@ -1,6 +1,6 @@
 """What aligning a video gives: ledger rows, kept segments, and what was found in its sequences.
 
-Legend: S = steps of a segment, D = width of a modality, K = label columns.
+Legend: D = width of a modality, K = label columns.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Segment:
         row: its ledger row.
         labels: (K,) raw.
         steps: its steps.
-        features: modality -> (S, D) means and (S,) validity; zeros where not valid.
+        features: modality -> (T, D) means and (T,) validity, zeros where not valid, of T steps, which may be all those
+            of a video.
+        first: number of the first step of the segment among them.
         mmsdk_rows: policy mmsdk: modality -> (R,) the step of each of mmsdk's rows, (R,) its start and (R,) its end.
     """
 
@@ -62,6 +64,7 @@ class Segment:
     labels: npt.NDArray[np.float32]
     steps: Steps
     features: dict[str, tuple[Features, Bools]]
+    first: int = 0
     mmsdk_rows: dict[str, tuple[Indices, Seconds, Seconds]] = field(default_factory=dict)
 
 

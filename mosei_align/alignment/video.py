@@ -83,7 +83,7 @@ class _Plan:
         labels, tallies = self.labels, {name: found.tally for name, found in self.averaged.items()}
         aligned = AlignedVideo([], [], self.facts, tallies)
         bounds = [0, *itertools.accumulate(map(len, self.steps))]
-        arrays = {name: self._arrays(name, bounds[-1]) for name in self.facts}
+        features = {name: self._features(name, bounds[-1]) for name in self.facts}
         found = {name: self._by_segment(name, bounds, settings) for name in self.facts}
         place_of = {row: k for k, row in enumerate(self.sound)}
         starts, ends = labels.start_s.tolist(), labels.end_s.tolist()
@@ -94,17 +94,16 @@ class _Plan:
                 aligned.ledger.append(LedgerRow(*place, problem, StepSource.NONE, 0, states))
                 continue
             k = place_of[row]
-            steps, mine = self.steps[k], slice(bounds[k], bounds[k + 1])
+            steps = self.steps[k]
             rows = {name: modality[k] for name, modality in found.items()}
             reason = decide(settings, {name: modality.state for name, modality in rows.items()}, steps.source)
             entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
             aligned.ledger.append(entry)
             if reason is None:
-                features = {name: (values[mine], valid[mine]) for name, (values, valid) in arrays.items()}
-                aligned.segments.append(Segment(entry, labels.values[row], steps, features))
+                aligned.segments.append(Segment(entry, labels.values[row], steps, features, bounds[k]))
         return aligned
 
-    def _arrays(self, name: str, steps: int) -> tuple[Features, Bools]:
+    def _features(self, name: str, steps: int) -> tuple[Features, Bools]:
         """The means of a modality over all steps, and which are valid."""
         averaged = self.averaged.get(name)
         if averaged is None:

@@ -80,7 +80,7 @@ def _segment(
         placed[modality] = rows, intervals[:, 0], intervals[:, 1]
     starts, ends = text.intervals[:, 0].astype(np.float64), text.intervals[:, 1].astype(np.float64)
     spoken = () if tokens is None else tuple(decoded(tokens[words]))
-    return Segment(entry, values, Steps(StepSource.WORDS, starts, ends, spoken), features, placed)
+    return Segment(entry, values, Steps(StepSource.WORDS, starts, ends, spoken), features, mmsdk_rows=placed)
 
 
 def _state(

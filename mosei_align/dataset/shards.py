@@ -54,15 +54,30 @@ def segments_table(
         "step_end_s": _lists(offsets, joined([s.end_s for s in steps], np.float64), schema, "step_end_s"),
         "words": _lists(tokens, [token for s in steps for token in s.tokens], schema, "words"),
     }
+    stretches = _stretches(segments)
     for name in (m for m in MODALITIES if m in dims):
         kind = schema.field(name).type.value_type
-        vectors = _vectors([s.features[name][0] for s in segments], kind)
+        vectors = _vectors([found[name][0][mine] for found, mine in stretches], kind)
         columns[name] = pa.ListArray.from_arrays(offsets, vectors, type=schema.field(name).type)
-        valid = joined([s.features[name][1] for s in segments], np.bool_)
+        valid = joined([found[name][1][mine] for found, mine in stretches], np.bool_)
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
     return _table(columns, schema)
+
+
+def _stretches(segments: Sequence[Segment]) -> list[tuple[dict[str, Any], slice]]:
+    """Where the steps of all segments have their features; neighbours that lie so are one stretch."""
+    found: list[tuple[dict[str, Any], slice]] = []
+    features: dict[str, Any] | None = None
+    begin = end = 0
+    for segment in segments:
+        if segment.features is not features or segment.first != end:
+            if features is not None:
+                found.append((features, slice(begin, end)))
+            features, begin = segment.features, segment.first
+        end = segment.first + len(segment.steps)
+    return found if features is None else [*found, (features, slice(begin, end))]
 
 
 def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) -> dict[str, pa.Array]:

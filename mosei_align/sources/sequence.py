@@ -312,26 +312,16 @@ def _closed(state: State, width: int, detail: str, rows: int = 0, rows_dropped: 
 def _in_order(intervals: Seconds, width: int, entries: tuple[Entry, ...], file: CsdFile) -> Stream:
     start_s, end_s = np.ascontiguousarray(intervals.T)
     rows = len(start_s)
-    order, dropped, was_unsorted = None, 0, False
-    if not _is_in_order(start_s, end_s):
-        order = np.flatnonzero((start_s > -np.inf) & (end_s >= start_s) & (end_s < np.inf))
-        dropped = rows - len(order)
-        if dropped == rows:
-            return _closed(State.EMPTY, width, "no row has a usable interval", rows, dropped)
-        was_unsorted = bool((np.diff(start_s[order]) < 0).any())
-        if was_unsorted:
-            order = order[np.argsort(start_s[order], kind="stable")]
-        start_s, end_s = start_s[order], end_s[order]
-    times = SortedIntervals.of(start_s, end_s)
-    return Stream(State.OK, "", width, times, end_s, rows, dropped, was_unsorted, order, entries, file)
-
-
-def _is_in_order(start_s: Seconds, end_s: Seconds) -> bool:
-    """Whether every interval is usable and they are sorted by start. Comparisons with NaN are false."""
-    rows = len(start_s)
-    return bool(
-        np.count_nonzero(end_s >= start_s) == rows
-        and np.count_nonzero(start_s[1:] >= start_s[:-1]) == rows - 1
-        and start_s[0] > -np.inf
-        and end_s.max() < np.inf
-    )
+    times = SortedIntervals.if_plain(start_s, end_s)
+    if times is not None:
+        return Stream(State.OK, "", width, times, end_s, rows, 0, False, None, entries, file)
+    # Comparisons with NaN are false.
+    order = np.flatnonzero((start_s > -np.inf) & (end_s >= start_s) & (end_s < np.inf))
+    dropped = rows - len(order)
+    if dropped == rows:
+        return _closed(State.EMPTY, width, "no row has a usable interval", rows, dropped)
+    was_unsorted = bool((np.diff(start_s[order]) < 0).any())
+    if was_unsorted:
+        order = order[np.argsort(start_s[order], kind="stable")]
+    times, in_file = SortedIntervals.of(start_s[order], end_s[order]), order if dropped or was_unsorted else None
+    return Stream(State.OK, "", width, times, end_s[order], rows, dropped, was_unsorted, in_file, entries, file)
