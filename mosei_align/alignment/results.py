@@ -54,18 +54,28 @@ class Segment:
         row: its ledger row.
         labels: (K,) raw.
         steps: its steps.
-        features: modality -> (T, D) means and (T,) validity, zeros where not valid, of T steps, which may be all those
-            of a video.
-        first: number of the first step of the segment among them.
+        vectors: modality -> (T, D) means and (T,) validity, zeros where not valid, of T steps: all of the video's, where
+            they were made together.
+        first: number of the segment's first step among these.
         mmsdk_rows: policy mmsdk: modality -> (R,) the step of each of mmsdk's rows, (R,) its start and (R,) its end.
     """
 
     row: LedgerRow
     labels: npt.NDArray[np.float32]
     steps: Steps
-    features: dict[str, tuple[Features, Bools]]
+    vectors: dict[str, tuple[Features, Bools]]
     first: int = 0
     mmsdk_rows: dict[str, tuple[Indices, Seconds, Seconds]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> slice:
+        """Where the segment's steps are in `vectors`."""
+        return slice(self.first, self.first + len(self.steps))
+
+    @property
+    def features(self) -> dict[str, tuple[Features, Bools]]:
+        """modality -> (S, D) means and (S,) validity of the segment's own S steps."""
+        return {name: (values[self.place], valid[self.place]) for name, (values, valid) in self.vectors.items()}
 
 
 class MmsdkLoss(NamedTuple):

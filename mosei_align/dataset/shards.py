@@ -57,9 +57,9 @@ def segments_table(
     stretches = _stretches(segments)
     for name in (m for m in MODALITIES if m in dims):
         kind = schema.field(name).type.value_type
-        vectors = _vectors([found[name][0][mine] for found, mine in stretches], kind)
-        columns[name] = pa.ListArray.from_arrays(offsets, vectors, type=schema.field(name).type)
-        valid = joined([found[name][1][mine] for found, mine in stretches], np.bool_)
+        means = _vectors([vectors[name][0][mine] for vectors, mine in stretches], kind)
+        columns[name] = pa.ListArray.from_arrays(offsets, means, type=schema.field(name).type)
+        valid = joined([vectors[name][1][mine] for vectors, mine in stretches], np.bool_)
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
@@ -67,17 +67,14 @@ def segments_table(
 
 
 def _stretches(segments: Sequence[Segment]) -> list[tuple[dict[str, Any], slice]]:
-    """Where the steps of all segments have their features; neighbours that lie so are one stretch."""
+    """Where all steps have their vectors; segments that are neighbours there are one stretch."""
     found: list[tuple[dict[str, Any], slice]] = []
-    features: dict[str, Any] | None = None
-    begin = end = 0
     for segment in segments:
-        if segment.features is not features or segment.first != end:
-            if features is not None:
-                found.append((features, slice(begin, end)))
-            features, begin = segment.features, segment.first
-        end = segment.first + len(segment.steps)
-    return found if features is None else [*found, (features, slice(begin, end))]
+        mine = segment.place
+        if found and found[-1][0] is segment.vectors and found[-1][1].stop == mine.start:
+            mine = slice(found.pop()[1].start, mine.stop)
+        found.append((segment.vectors, mine))
+    return found
 
 
 def _mmsdk_columns(segments: Sequence[Segment], name: str, schema: pa.Schema) -> dict[str, pa.Array]:
