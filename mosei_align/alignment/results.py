@@ -54,7 +54,7 @@ class Segment:
         row: its ledger row.
         labels: (K,) raw.
         steps: its steps.
-        vectors: modality -> (T, D) means and (T,) validity, zeros where not valid, of T steps: all of the video's, where
+        vectors: modality -> (T, D) means and (T,) validity, zeros where not valid, of T steps: all of the video where
             they were made together.
         first: number of the segment's first step among these.
         mmsdk_rows: policy mmsdk: modality -> (R,) the step of each of mmsdk's rows, (R,) its start and (R,) its end.
