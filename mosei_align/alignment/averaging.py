@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mosei_align.alignment.frames import Bools, Features, FrameRule, FrameTally, nonfinite_rows, zero_rows
+from mosei_align.alignment.frames import Bools, Features, FrameRule, FrameTally, odd_rows
 from mosei_align.intervals import Indices, Seconds
 from mosei_align.sources.rows import Rows
 
@@ -175,7 +175,7 @@ class _Averaging:
     def _average(self, rows: Features, begin: int, end: int, steps: slice) -> None:
         """Take the means of the steps that begin in a window, and note what its rows are like."""
         first, last = self._first[steps] - begin, self._last[steps] - begin
-        zero, bad = zero_rows(rows), nonfinite_rows(rows)
+        zero, bad = odd_rows(rows)
         self._zero[begin:end] = zero[: end - begin]
         usable, counts, loose = self._rule.valid(bad, zero), last - first, self._nested[steps]
         (bad_rows,) = bad.nonzero()

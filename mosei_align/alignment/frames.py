@@ -71,27 +71,32 @@ class FrameRule:
         return _sum(np.where(finite, rows, np.float32(0))) / (len(rows) if self.nonfinite == "zero" else counts)
 
 
-def nonfinite_rows(features: Features) -> Bools:
-    """(N,) whether a row holds NaN or an infinity.
+def odd_rows(features: Features) -> tuple[Bools, Bools]:
+    """(N,) whether a row is zeros only, and (N,) whether it holds NaN or an infinity.
 
-    A row's sum is finite only if all its values are; so one fast sum finds the few rows worth a closer look. (A product
-    with ones would be as fast, but it brings threads of its own into every worker.)
+    A row's sum is finite only if all its values are, and zero if they are; so one fast sum finds the few rows worth a
+    closer look. (A product with ones would be as fast, but it brings threads of its own into every worker.)
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        (suspects,) = (~np.isfinite(np.einsum("ij->i", features))).nonzero()
-    bad = np.zeros(len(features), np.bool_)
-    if len(suspects):
-        bad[suspects] = ~np.isfinite(features[suspects]).all(axis=1)
-    return bad
+        sums = np.einsum("ij->i", features)
+    zero, bad = sums == 0, ~np.isfinite(sums)
+    (places,) = zero.nonzero()
+    if len(places):
+        zero[places] = ~features[places].any(axis=1)
+    (places,) = bad.nonzero()
+    if len(places):
+        bad[places] = ~np.isfinite(features[places]).all(axis=1)
+    return zero, bad
+
+
+def nonfinite_rows(features: Features) -> Bools:
+    """(N,) whether a row holds NaN or an infinity."""
+    return odd_rows(features)[1]
 
 
 def zero_rows(features: Features) -> Bools:
     """(N,) whether a row is zeros only."""
-    zero: Bools = features[:, 0] == 0
-    (suspects,) = zero.nonzero()
-    if len(suspects):
-        zero[suspects] = ~features[suspects].any(axis=1)
-    return zero
+    return odd_rows(features)[0]
 
 
 def _sum(rows: Features) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mosei_align.alignment.frames import FrameTally, nonfinite_rows, zero_rows
+from mosei_align.alignment.frames import FrameTally, nonfinite_rows, odd_rows
 from mosei_align.alignment.policies import MISSING
 from mosei_align.alignment.results import AlignedVideo, LedgerRow, MmsdkLoss, ModalityRow, Segment
 from mosei_align.alignment.steps import Steps
@@ -118,8 +118,9 @@ class _Tally:
 
     def add(self, features: Array) -> None:
         values = features.astype(np.float32)
-        self._bad += int(nonfinite_rows(values).sum())
-        self._zero += int(zero_rows(values).sum())
+        zero, bad = odd_rows(values)
+        self._bad += int(bad.sum())
+        self._zero += int(zero.sum())
         self._by_column += (~np.isfinite(values)).sum(axis=0)
 
     def done(self) -> FrameTally:

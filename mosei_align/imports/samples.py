@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.alignment.frames import Bools, Features, nonfinite_rows, zero_rows
+from mosei_align.alignment.frames import Bools, Features, odd_rows
 from mosei_align.alignment.results import LedgerRow, ModalityRow, Segment
 from mosei_align.alignment.steps import Steps
 from mosei_align.dataset.tally import ModalityTally
@@ -94,7 +94,7 @@ class Maker:
         array, extent = part.arrays.features[name], part.extents[name]
         with np.errstate(over="ignore"):
             rows = array[number, extent.first[number] : extent.stop[number]].astype(np.float32)
-        bad, zero = nonfinite_rows(rows), zero_rows(rows)
+        zero, bad = odd_rows(rows)
         self._count(name, rows, bad, zero)
         if self.settings.nonfinite == "zero":
             rows[~np.isfinite(rows)] = 0
