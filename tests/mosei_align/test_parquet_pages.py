@@ -108,12 +108,12 @@ def test_three_readers_find_what_arrow_would_have_written(
 
 
 def test_the_footer_says_what_arrow_would_say(folder: Path) -> None:
-    table = table_of([3] * 300, {"text": 30, "audio": 5}, 1)
+    table = table_of([3] * 600, {"text": 30, "audio": 5}, 1)
     ours, arrows = both(table, folder)
     mine, theirs = pq.read_metadata(ours), pq.read_metadata(arrows)
     assert mine.schema.equals(theirs.schema)
     assert mine.metadata == theirs.metadata
-    assert (mine.num_rows, mine.num_row_groups, mine.created_by) == (300, 3, theirs.created_by)
+    assert (mine.num_rows, mine.num_row_groups, mine.created_by) == (600, 3, theirs.created_by)
     at = 4
     for number in range(mine.num_row_groups):
         group, other = mine.row_group(number), theirs.row_group(number)
