@@ -123,13 +123,13 @@ def _segment_steps(
     if own is None or not len(own):
         times = uniform_bins(start_s, end_s, settings.uniform_bin_s or settings.fallback_bin_s)
         return Steps(StepSource.UNIFORM, *times, _spoken_in(words, *times))
-    first, last = int(own[0]), int(own[-1])
-    mine = slice(first, last + 1) if last - first == len(own) - 1 else own  # Neighbours need not be copied.
     if settings.steps == "frames":
         assert frames is not None
-        times = frames.start_s[mine], frames.end_s[mine]
+        times = frames.start_s[own], frames.end_s[own]
         return Steps(StepSource.FRAMES, *times, _spoken_in(words, *times), own)
     assert words is not None
+    first, last = int(own[0]), int(own[-1])
+    mine = slice(first, last + 1) if last - first == len(own) - 1 else own  # Neighbours need not be copied.
     tokens = () if words.tokens is None else tuple(decoded(words.tokens[mine]))
     return Steps(StepSource.WORDS, words.start_s[mine], words.end_s[mine], tokens, own)
 

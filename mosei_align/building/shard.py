@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -35,20 +36,7 @@ def make_shard(task: ShardTask) -> Piece:
     Raises:
         MoseiError: see the message; nothing of the shard is left.
     """
-    ledger: list[LedgerRow] = []
-    segments: list[Segment] = []
-    losses: list[MmsdkLoss] = []
-    tallies = {name: ModalityTally.empty(index.columns) for name, index in task.modalities.items()}
-    videos_kept = 0
-    with _Files(task) as files:
-        for aligned in files.align():
-            ledger += aligned.ledger
-            segments += aligned.segments
-            losses += aligned.losses
-            videos_kept += bool(aligned.segments)
-            if aligned.ledger or task.purge is not None:
-                for name, tally in tallies.items():
-                    tally.add_video(aligned, name)
+    found = _align(task)
     staging: Path | None = None
     try:
         staging = new_piece(task.pieces, task.number)
@@ -56,13 +44,13 @@ def make_shard(task: ShardTask) -> Piece:
             number=task.number,
             plan_sha256=task.plan_sha256,
             videos=len(task.videos),
-            videos_kept=videos_kept,
-            segments=_write_segments(task, segments, staging) if segments else None,
-            ledger=write_table(ledger_table(ledger), staging, PIECE_LEDGER),
-            losses=write_table(losses_table(losses), staging, PIECE_LOSSES)
+            videos_kept=found.videos_kept,
+            segments=_write_segments(task, found.segments, staging) if found.segments else None,
+            ledger=write_table(ledger_table(found.ledger), staging, PIECE_LEDGER),
+            losses=write_table(losses_table(found.losses), staging, PIECE_LOSSES)
             if task.settings.policy == "mmsdk"
             else None,
-            tallies={name: tally.record() for name, tally in tallies.items()},
+            tallies={name: tally.record() for name, tally in found.tallies.items()},
         )
         publish_piece(staging, task.pieces, piece)
     except OSError as error:
@@ -71,6 +59,32 @@ def make_shard(task: ShardTask) -> Piece:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
     return piece
+
+
+@dataclass(slots=True)
+class _Aligned:
+    """What the videos of a shard come to."""
+
+    tallies: dict[str, ModalityTally]
+    ledger: list[LedgerRow] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    losses: list[MmsdkLoss] = field(default_factory=list)
+    videos_kept: int = 0
+
+
+def _align(task: ShardTask) -> _Aligned:
+    """Read and align the videos of a shard. Nothing but the result holds their features afterwards."""
+    found = _Aligned({name: ModalityTally.empty(index.columns) for name, index in task.modalities.items()})
+    with _Files(task) as files:
+        for aligned in files.align():
+            found.ledger += aligned.ledger
+            found.segments += aligned.segments
+            found.losses += aligned.losses
+            found.videos_kept += bool(aligned.segments)
+            if aligned.ledger or task.purge is not None:
+                for name, tally in found.tallies.items():
+                    tally.add_video(aligned, name)
+    return found
 
 
 def _write_segments(task: ShardTask, segments: list[Segment], staging: Path) -> Shard:
