@@ -16,6 +16,7 @@ Span = tuple[float, float]
 grid = st.sampled_from([k / 4 for k in range(-4, 17)])
 anywhere = st.floats(-1e3, 1e5, allow_nan=False)
 points = st.one_of(grid, grid, anywhere)
+odd = st.sampled_from([math.nan, math.inf, -math.inf])
 spans = st.tuples(points, points).map(lambda pair: (min(pair), max(pair)))
 
 
@@ -39,6 +40,23 @@ def sorted_intervals(rows: list[Span]) -> SortedIntervals:
 
 def span(start: float, end: float) -> Spans:
     return Spans.covering(np.array([start]), np.array([end]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.one_of(points, odd), st.one_of(points, odd)), min_size=1, max_size=8), st.booleans())
+def test_intervals_in_plain_order_are_known_as_such(rows: list[Span], in_order: bool) -> None:
+    rows = sorted(rows) if in_order else rows
+    starts, ends = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float)
+    are_plain = all(math.isfinite(a) and math.isfinite(b) and a < b for a, b in rows)
+    are_plain &= all(a[0] <= b[0] and a[1] <= b[1] for a, b in itertools.pairwise(rows))
+    found = SortedIntervals.if_plain(starts, ends)
+    assert (found is not None) == are_plain
+    if found is not None:
+        expected = SortedIntervals.of(starts, ends)
+        assert not found.nested
+        assert not expected.nested
+        for name in ("start_s", "end_s", "reach_s"):
+            assert getattr(found, name).tolist() == getattr(expected, name).tolist()
 
 
 @settings(max_examples=300, deadline=None)

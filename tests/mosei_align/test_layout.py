@@ -178,6 +178,9 @@ PLAIN: dict[str, Writer] = {
     "utf-8": created(
         lambda group: group.create_dataset("features", (2, 1), h5py.string_dtype("utf-8", 9), [[b"a"]] * 2)
     ),
+    "words of many lengths": lambda data: [
+        plain(data.create_group(f"v{k}"), np.array([[b"a"], [b"ab"]], f"S{2 + k % 40}"), TIMES[:2]) for k in range(80)
+    ],
     "ids": lambda data: [plain(data.create_group(key)) for key in ("a", "a[0]", "a[10]", "vidéo-日本_1", "x" * 400)],
     "one dimension": lambda data: plain(data.create_group("v"), VALUES[0]),
     "four dimensions": lambda data: plain(data.create_group("v"), VALUES[None, None]),
