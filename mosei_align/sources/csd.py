@@ -6,11 +6,10 @@ reader is refused in `hdf5`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,17 +21,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from mosei_align.sources.arrays import ArrayInfo, describe
+from mosei_align.sources.arrays import ArrayInfo
 from mosei_align.sources.csd_metadata import read_metadata
-from mosei_align.sources.entries import Entries, Entry, Found
+from mosei_align.sources.entries import Entries, Entry
 from mosei_align.sources.hdf5 import (
     DAMAGE,
-    HardLink,
     check_chunks,
-    checked_id,
     guarded,
-    hard_links,
-    holds_just,
     member_names,
     open_hdf5,
     refused_by_system,
@@ -40,15 +35,13 @@ from mosei_align.sources.hdf5 import (
 )
 from mosei_align.sources.layout import PlainLayout
 from mosei_align.sources.summary import bytes_of_all, features_kind, kinds_of, structure_hash, usual_dtype
+from mosei_align.sources.walk import walk
 from mosei_schemas.errors import InputError
 
-_ASK: Final = -1
-_DEPTH: Final = 8
 _CLAIMED_LIMIT: Final = 512 << 20
 """What the arrays of a file may come to, whatever its size; one array may be there under many names ..."""
 _CLAIMED_SHARE: Final = 16
 """... or else how many times its size."""
-_ARRAYS: Final = (b"features", b"intervals")
 
 ArrayName = Literal["features", "intervals"]
 
@@ -127,7 +120,8 @@ class CsdFile:
     def _index(self) -> CsdIndex:
         root = str(self._group.name).lstrip("/")
         metadata = read_metadata(self._group, self.path)
-        entries = self._walk().entries()
+        data = _child_group(self._group, b"data", self.path)
+        entries = walk(data, self.path, self.file_bytes, PlainLayout.of(self._descriptor(), self.file_bytes))
         claimed = bytes_of_all(entries)
         if claimed > max(_CLAIMED_LIMIT, _CLAIMED_SHARE * self.file_bytes):
             raise InputError(
@@ -225,53 +219,6 @@ class CsdFile:
             space.select_hyperslab(start, count)
             dataset.read(h5py.h5s.create_simple(count), space, block)
             done += b - a
-
-    def _walk(self) -> Found:
-        data = _child_group(self._group, b"data", self.path)
-        layout, found = PlainLayout.of(self._descriptor(), self.file_bytes), Found()
-        self._visit(data, hard_links(data, self.path), b"", 0, layout, found)
-        return found
-
-    def _visit(
-        self,
-        parent: h5py.h5g.GroupID,
-        links: Sequence[HardLink],
-        above: bytes,
-        depth: int,
-        layout: PlainLayout | None,
-        found: Found,
-    ) -> None:
-        """Find some members' entries and those below them: a "/" in an id nests groups, `2011/05` lies in `2011`."""
-        rows: Iterable[int] = itertools.repeat(_ASK)
-        if layout is not None:
-            plain = layout.entries([link.address for link in links])
-            first = found.prepare(plain.features, plain.intervals)
-            rows = (row if row == _ASK else first + row for row in plain.rows.tolist())
-        for link, row in zip(links, rows, strict=False):
-            path = above + link.name
-            key = checked_id(path, self.path)
-            # In a damaged group HDF5 may list what it does not find.
-            if row != _ASK and parent.links.get_info(link.name).u == link.address:
-                found.add(key, row)
-            else:
-                self._ask(h5py.h5o.open(parent, link.name), key, path, depth, layout, found)
-
-    def _ask(self, child: Any, key: str, path: bytes, depth: int, layout: PlainLayout | None, found: Found) -> None:
-        """Have HDF5 describe an entry, and visit what is below it."""
-        if not isinstance(child, h5py.h5g.GroupID):
-            found.add(key, Entry(path, None, None))
-            return
-        if holds_just(child, _ARRAYS):
-            found.add(key, Entry(path, *(describe(child, array, self.file_bytes) for array in _ARRAYS)))
-            return
-        links = hard_links(child, self.path)
-        names = [inner.name for inner in links]
-        others = [inner for inner in links if inner.name not in _ARRAYS] if depth < _DEPTH else []
-        below = [inner for inner in others if isinstance(h5py.h5o.open(child, inner.name), h5py.h5g.GroupID)]
-        if not below or len(others) < len(links):
-            arrays = (describe(child, a, self.file_bytes) if a in names else None for a in _ARRAYS)
-            found.add(key, Entry(path, *arrays))
-        self._visit(child, below, path + b"/", depth + 1, layout, found)
 
 
 def _root_group(file: h5py.File, path: Path) -> h5py.Group:

@@ -307,9 +307,17 @@ def test_a_slash_in_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         expected = index_or_error(path)
     assert index_or_error(path) == expected
     asked_of_hdf5 = []
-    monkeypatch.setattr("mosei_align.sources.csd.holds_just", lambda *_: asked_of_hdf5.append(1))
+    monkeypatch.setattr("mosei_align.sources.walk.holds_just", lambda *_: asked_of_hdf5.append(1))
     index_or_error(path)
     assert len(asked_of_hdf5) == 2  # `2011` and `2011/05`, which hold groups
+
+
+@pytest.mark.parametrize("variant", ["ids", "words of many lengths", "moved about"])
+def test_entries_looked_up_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str) -> None:
+    path = written(tmp_path / "x.csd", PLAIN[variant])
+    expected = index_or_error(path)
+    monkeypatch.setattr("mosei_align.sources.walk._TOGETHER", 3)
+    assert index_or_error(path) == expected
 
 
 def test_a_synthetic_corpus_is_indexed_alike(
@@ -323,7 +331,7 @@ def test_a_synthetic_corpus_is_indexed_alike(
 
 
 def test_a_clean_corpus_is_answered_whole(clean_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mosei_align.sources.csd.describe", lambda *_: pytest.fail("HDF5 was asked"))
+    monkeypatch.setattr("mosei_align.sources.walk.describe", lambda *_: pytest.fail("HDF5 was asked"))
     for path in clean_corpus.glob("*.csd"):
         assert isinstance(index_or_error(path), CsdIndex)
 
