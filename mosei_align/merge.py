@@ -67,9 +67,9 @@ def _common_plan(folders: Sequence[Path]) -> Plan:
     for folder in folders:
         plan = read_plan(folder) if folder.is_dir() else None
         if plan is None:
-            raise InputError(
-                "no finished shards here", path=folder, remedy="make them with 'mosei-align build --shard I/N'"
-            )
+            beside = parts_folder(folder)
+            remedy = f"name {beside}" if beside.is_dir() else "make them with 'mosei-align build --shard I/N'"
+            raise InputError("no finished shards here", path=folder, remedy=remedy)
         if plans and plan != plans[0]:
             raise InputError(
                 f"its shards are of another configuration than those of {folders[0]}: {differences(plans[0], plan)}",

@@ -534,6 +534,8 @@ def test_a_merge_without_folders_or_with_shards_missing(folder: Path, tmp_path: 
     assert "nowhere: no finished shards here" in one_line(lambda: merge(out, [tmp_path / "nowhere"]), InputError)
     assert "csd: no finished shards here" in one_line(lambda: merge(out, [folder]), InputError)
     build_part(folder, out, MASKED, (2, 3), jobs=1)
+    text = one_line(lambda: merge(tmp_path / "other", [out]), InputError)
+    assert text == f"{out}: no finished shards here; name {out}.parts"
     text = one_line(lambda: merge(out), InputError)
     assert f"{out}.parts: 3 of 5 shards are missing or damaged: 0, 2, 3; run the --shard I/N runs again" in text
     assert not out.exists()
