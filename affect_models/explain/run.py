@@ -92,7 +92,8 @@ def explain(
     drawn, notes = _samples(subject, samples)
     true = true_labels(subject)
     tables: tuple[Columns, Columns] = ({}, {})
-    found = list(explain_segments(subject, samples=drawn, references=references, seed=seed, done=progress))
+    with subject.arithmetic.matmuls():
+        found = list(explain_segments(subject, samples=drawn, references=references, seed=seed, done=progress))
     for one in found:
         for table, rows in zip(
             tables, (modality_rows(subject, one, true), counterfactual_rows(subject, one, true)), strict=True

@@ -18,6 +18,7 @@ from affect_models.training.checkpoint import Checkpoint
 from affect_models.training.devices import choose_device
 from affect_models.training.folder import BEST
 from affect_models.training.loading import task_parts
+from affect_models.training.precision import Arithmetic
 from affect_models.training.report import read_report
 from mosei_schemas.dataset import MANIFEST
 from mosei_schemas.errors import ConfigError, DatasetError
@@ -31,6 +32,7 @@ class Subject:
 
     Attributes:
         network: in eval mode, on the device.
+        arithmetic: as when the run was measured.
         part: the whole part, of which references are drawn.
         present: (N, 3) bool, modalities observed in each segment of the part.
         chosen: numbers of the segments to explain, ascending.
@@ -38,6 +40,7 @@ class Subject:
 
     run: Path
     network: nn.Module
+    arithmetic: Arithmetic
     checkpoint: Checkpoint
     split: OpenSplit
     part: TaskPart
@@ -85,6 +88,7 @@ def open_subject(
     return Subject(
         run,
         network.to(where),
+        Arithmetic.of_finished(config.train, where),
         checkpoint,
         split,
         found,

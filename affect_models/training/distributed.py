@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from affect_models.training.ranks import Place
-from mosei_schemas.errors import InputError
+from mosei_schemas.errors import ConfigError, InputError
 
 PATIENCE: Final = timedelta(minutes=10)
 """A rank that is silent for so long in the middle of training is given up."""
@@ -55,11 +56,28 @@ class Ranks:
         return int.from_bytes(hashlib.sha256(f"{seed} rank {self.rank}".encode()).digest()[:4])
 
     def on(self, device: torch.device) -> Ranks:
-        """The same with gradients that travel between CUDA devices where they are on one; every rank has to call it."""
+        """The same with gradients that travel between CUDA devices where they are on one; every rank has to call it.
+
+        Raises:
+            ConfigError: two ranks are on one device.
+        """
         if self.world == 1 or device.type != "cuda":
             return self
+        self.check_apart(str(torch.cuda.get_device_properties(device).uuid))
         with _heard():
             return replace(self, gradients=dist.new_group(backend="nccl", timeout=PATIENCE))
+
+    def check_apart(self, device: str) -> None:
+        """Raise ConfigError, everywhere, where two ranks name the same device: NCCL wants one for each."""
+        name = int.from_bytes(hashlib.sha256(device.encode()).digest()[:7])
+        names = self.gathered(torch.tensor([name]), [1] * self.world).tolist()
+        for rank, other in itertools.combinations(range(self.world), 2):
+            if names[rank] == names[other]:
+                raise ConfigError(
+                    "are on one device",
+                    ident=f"ranks {rank} and {other}",
+                    remedy="start one rank for each GPU",
+                )
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter], numbers: Tensor) -> Tensor:
         """Replace every gradient by its sum over the ranks, and return the sum of `numbers` (K,).

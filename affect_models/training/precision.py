@@ -38,7 +38,7 @@ class Arithmetic:
             ConfigError: the device has no such arithmetic, or the switches exclude each other.
         """
         cuda = device.type == "cuda"
-        precision = config.precision if config.precision != "auto" else "tf32" if cuda else "fp32"
+        precision = _precision(config, device)
         if precision == "tf32" and not cuda:
             raise ConfigError("needs CUDA", ident="train.precision = tf32", remedy="use fp32 or bf16")
         if config.compile == "cuda-graphs":
@@ -56,6 +56,11 @@ class Arithmetic:
             )
         scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         return cls(precision, device, scaler)
+
+    @classmethod
+    def of_finished(cls, config: TrainConfig, device: torch.device) -> Arithmetic:
+        """The arithmetic in which a finished run was measured, as far as this device has it: nothing is refused."""
+        return cls(_precision(config, device), device, None)
 
     def forward(self) -> AbstractContextManager[Any]:
         """The context of the forward pass and its losses."""
@@ -94,3 +99,10 @@ class Arithmetic:
         finally:
             torch.set_float32_matmul_precision(before[0])
             torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def _precision(config: TrainConfig, device: torch.device) -> str:
+    """The precision that `auto` stands for on a device; any other is meant."""
+    if config.precision != "auto":
+        return config.precision
+    return "tf32" if device.type == "cuda" else "fp32"

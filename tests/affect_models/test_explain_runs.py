@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from affect_models.explain.compute import explain_segments
 from affect_models.explain.run import explain
 from affect_models.training.config import load_config
+from affect_models.training.precision import Arithmetic
 from affect_models.training.run import run as train
 from mosei_cli.affect import app
 from mosei_schemas.errors import ConfigError, DatasetError, InputError
@@ -192,3 +197,32 @@ def test_the_command_prints_the_account(run: Path) -> None:
     assert "shapley" in done.output
     assert "Latents drawn for a label" in done.output
     assert "Longer than the model's steps" in done.output
+
+
+def test_the_arithmetic_is_that_of_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[str] = []
+    explained: list[tuple[str, ...]] = []
+
+    @contextmanager
+    def matmuls(arithmetic: Arithmetic) -> Iterator[None]:
+        inside.append(arithmetic.precision)
+        yield
+        inside.pop()
+
+    def watched(*args: Any, **named: Any) -> Any:
+        for found in explain_segments(*args, **named):
+            explained.append(tuple(inside))
+            yield found
+
+    monkeypatch.setattr(Arithmetic, "matmuls", matmuls)
+    monkeypatch.setattr("affect_models.explain.run.explain_segments", watched)
+    explain(run, limit=2, references=1)
+    assert explained == [("fp32",)]
+
+
+def test_a_run_is_looked_at_again_on_any_device() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    fast = load_config(None, ["train.precision=tf32", "train.compile=cuda-graphs"], {}).train
+    assert Arithmetic.of_finished(fast, cpu) == Arithmetic("tf32", cpu, None)
+    usual = load_config(None, [], {}).train
+    assert [Arithmetic.of_finished(usual, device).precision for device in (cpu, cuda)] == ["fp32", "tf32"]

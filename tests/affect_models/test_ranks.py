@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import nullcontext
 
+import pytest
+import torch
+from torch import Tensor
+
+from affect_models.training.distributed import Ranks
 from affect_models.training.ranks import Place, find_place, first_host
 from mosei_schemas.errors import ConfigError
 
@@ -82,3 +87,29 @@ def test_no_list_of_nodes(nodes: str) -> None:
 def test_a_broken_environment(environment: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         find_place(environment)
+
+
+@pytest.mark.parametrize(
+    ("devices", "shared"),
+    [(["a", "b", "c"], None), (["a", "b", "a"], "ranks 0 and 2"), (["a", "b", "b", "a"], "ranks 0 and 3")],
+)
+def test_each_rank_has_a_device_of_its_own(
+    devices: list[str], shared: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[int] = []
+
+    def listened(_ranks: Ranks, rows: Tensor, counts: list[int]) -> Tensor:
+        assert len(counts) == len(devices)
+        said.extend(rows.tolist())
+        return torch.arange(len(counts))
+
+    monkeypatch.setattr(Ranks, "gathered", listened)
+    ranks = [Ranks(rank, len(devices), rank) for rank in range(len(devices))]
+    for rank, device in zip(ranks, devices, strict=True):
+        rank.check_apart(device)
+    monkeypatch.setattr(Ranks, "gathered", lambda *_: torch.tensor(said))
+    for rank, device in zip(ranks, devices, strict=True):
+        with (
+            nullcontext() if shared is None else pytest.raises(ConfigError, match=f"{shared}: are on one device; start")
+        ):
+            rank.check_apart(device)
