@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ ROUNDS = 3
 """Each measurement is repeated so often, in turns; the median counts."""
 EPOCH = 30
 """The epoch that the schedules stand at: every loss is phased in."""
+_PLACED = 50
+"""Numbers of so many batches are put where the batches are made at once, as `fit` does it with those of an epoch."""
 
 
 class BatchFigures(Strict):
@@ -189,10 +192,12 @@ def _batch_figures(found: Bench, plain: SegmentDataset, size: int, workers: int)
     memory = torch.cuda.max_memory_allocated(found.state.device) / 1e6 if cuda else None
     streams, config = found.state.streams, found.loaded.config.augment
 
-    def gather() -> Batch:
-        return augment(found.data.batch(found.numbers(size)), streams, config)
+    def batches() -> Iterator[Batch]:
+        while True:
+            for chosen in found.data.placed([found.numbers(size) for _ in range(_PLACED)]):
+                yield augment(found.data.batch(chosen), streams, config)
 
-    own, plainly, gathered = found.per_s(step, _plain_step(found, plain, size, workers), gather)
+    own, plainly, gathered = found.per_s(step, _plain_step(found, plain, size, workers), partial(next, batches()))
     return BatchFigures(
         batch_size=size,
         steps_per_s=round(own, 3),
@@ -215,14 +220,13 @@ def _own_step(found: Bench, size: int) -> Callable[[], object]:
 
     def steps() -> Iterator[None]:
         while True:
-            for pieces in plan.epoch([found.numbers(size) for _ in range(50)], found.data):
+            for pieces in plan.epoch([found.numbers(size) for _ in range(_PLACED)], found.data):
                 found.state.network.train()
                 losses = stepper.step(pieces, EPOCH, config.train.lr)
                 found.state.step_done(losses, size)
                 yield
 
-    endless = steps()
-    return lambda: next(endless)
+    return partial(next, steps())
 
 
 def _plain_step(found: Bench, part: SegmentDataset, size: int, workers: int) -> Callable[[], object]:
