@@ -46,6 +46,7 @@ def crash() -> None:
 
 
 SOUND = "mosei-align: error: in/x.csd: unreadable; download it again\n"
+DEPARTS = "affect: the split is made for emotion6, this run is on sentiment\n"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,9 @@ SOUND = "mosei-align: error: in/x.csd: unreadable; download it again\n"
     [
         (lambda: leave(0), None),
         (lambda: leave(1, SOUND), None),
+        (lambda: leave(0, DEPARTS), None),
+        (lambda: leave(1, DEPARTS + SOUND), None),
+        (lambda: leave(1, DEPARTS), "not one line"),
         (lambda: leave(0, "RuntimeWarning: overflow\n"), "exit code 0, but on standard error"),
         (lambda: leave(2, SOUND), "exit code 2"),
         (lambda: leave(1), "not one line"),

@@ -30,6 +30,8 @@ _TELLS: Final = frozenset({"validate", "verify", "compare", "report"})
 _KEPT: Final = "--resume"
 """An error that names this option keeps finished shards on purpose."""
 _NOTE: Final = re.compile(r"affect: (?!error: )")
+_DEPARTS: Final = re.compile(r"affect: the split is made (for|with) ")
+"""A run may have another task or other choices than its split, and says so beside its result."""
 _LOCK: Final = ".parts/lock"
 _PLACE: Final = re.compile(r"--[a-z]|\.(csd|json|toml|csv|txt|gz|parquet|arrow)\b|in/|out/")
 
@@ -116,9 +118,9 @@ def _streams() -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
 
 
 def _problems(command: Command, code: int, out: str, err: str) -> list[str]:
-    if "--resume" in command.arguments:
-        # What a run that goes on has to say beside its result.
-        err = "".join(line for line in err.splitlines(keepends=True) if not _NOTE.match(line))
+    # What a run that goes on has to say beside its result.
+    beside = _NOTE if "--resume" in command.arguments else _DEPARTS
+    err = "".join(line for line in err.splitlines(keepends=True) if not beside.match(line))
     if code == 0:
         return [f"exit code 0, but on standard error: {err}"] if err else []
     if code != 1:
