@@ -54,11 +54,13 @@ def check_lengths(table: pa.Table, manifest: Manifest) -> list[Wrong]:
 def check_times_and_labels(table: pa.Table, manifest: Manifest) -> list[Wrong]:
     """Times in order, labels finite; mmsdk keeps labels as they are, and rows (policy paper) have the file's times.
 
-    Policy imported knows no times of steps, and may know the segment's.
+    mmsdk keeps a segment without end, too. Policy imported knows no times of steps, and may know the segment's.
     """
     imported = manifest.settings.policy == "imported"
     starts, ends = (table.column(name).to_numpy() for name in ("start_s", "end_s"))
     usable = np.isfinite(starts) & np.isfinite(ends) & (starts <= ends)
+    if manifest.settings.policy == "mmsdk":
+        usable |= starts < ends
     if imported:
         usable |= np.isnan(starts) & np.isnan(ends)
     wrong = [Wrong(Check.TIMES, "start_s and end_s are no interval", ~usable)]

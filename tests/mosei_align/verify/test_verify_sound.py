@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from mosei_align.build import build
@@ -54,6 +58,20 @@ def test_the_datasets_that_are_damaged_elsewhere_are_sound(sound: Callable[[str]
 
 def test_mmsdk_on_the_golden_input(golden_input: Path, tmp_path: Path) -> None:
     build(golden_input, tmp_path / "parquet", build_settings(policy="mmsdk"), jobs=1)
+    assert verify(tmp_path / "parquet").findings == ()
+
+
+def test_mmsdk_keeps_a_segment_without_end(golden_input: Path, tmp_path: Path) -> None:
+    whole = build(golden_input, tmp_path / "whole", build_settings(policy="mmsdk"), jobs=1)
+    kept = pq.read_table(tmp_path / "whole" / whole.manifest.shards[0].name, columns=["video_id", "label_row"])
+    video, row = kept["video_id"][0].as_py(), kept["label_row"][0].as_py()
+    shutil.copytree(golden_input, tmp_path / "csd")
+    with h5py.File(tmp_path / "csd" / "labels.csd", "r+") as file:
+        (root,) = file
+        file[root]["data"][video]["intervals"][row, 1] = np.inf
+    build(tmp_path / "csd", tmp_path / "parquet", build_settings(policy="mmsdk"), jobs=1)
+    ends = pq.read_table(tmp_path / "parquet" / "segments", columns=["end_s"])["end_s"].to_numpy()
+    assert np.isinf(ends).sum() == 1
     assert verify(tmp_path / "parquet").findings == ()
 
 
