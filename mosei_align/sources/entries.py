@@ -84,13 +84,14 @@ class Found:
         self._of_video: dict[str, list[tuple[int, str, Entry | int]]] = {}
         self._features: list[ArrayInfos] = []
         self._intervals: list[ArrayInfos] = []
+        self._prepared = 0
 
     def prepare(self, features: ArrayInfos, intervals: ArrayInfos) -> int:
         """Take in the arrays of some entries that will be added by number; returns the first number."""
-        first = sum(map(len, self._features))
         self._features.append(features)
         self._intervals.append(intervals)
-        return first
+        self._prepared += len(features)
+        return self._prepared - len(features)
 
     def add(self, key: str, entry: Entry | int) -> None:
         """Add the entry of a key."""
