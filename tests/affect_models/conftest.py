@@ -1,11 +1,13 @@
 """Random batches, small networks."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from affect_models.data.batch import Batch
+from affect_models.training.precision import Arithmetic
 
 NAMES = ("text", "audio", "video")
 DIMS = {"text": 7, "audio": 5, "video": 4}
@@ -83,3 +85,18 @@ def small() -> dict[str, dict[str, object]]:
 @pytest.fixture(scope="session")
 def dims() -> dict[str, int]:
     return DIMS
+
+
+@pytest.fixture
+def in_force(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The precisions whose `matmuls` the program is inside of, while it runs."""
+    inside: list[str] = []
+
+    @contextmanager
+    def matmuls(arithmetic: Arithmetic) -> Iterator[None]:
+        inside.append(arithmetic.precision)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(Arithmetic, "matmuls", matmuls)
+    return inside

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -199,22 +197,14 @@ def test_the_command_prints_the_account(run: Path) -> None:
     assert "Longer than the model's steps" in done.output
 
 
-def test_the_arithmetic_is_that_of_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside: list[str] = []
+def test_the_arithmetic_is_that_of_the_run(run: Path, monkeypatch: pytest.MonkeyPatch, in_force: list[str]) -> None:
     explained: list[tuple[str, ...]] = []
-
-    @contextmanager
-    def matmuls(arithmetic: Arithmetic) -> Iterator[None]:
-        inside.append(arithmetic.precision)
-        yield
-        inside.pop()
 
     def watched(*args: Any, **named: Any) -> Any:
         for found in explain_segments(*args, **named):
-            explained.append(tuple(inside))
+            explained.append(tuple(in_force))
             yield found
 
-    monkeypatch.setattr(Arithmetic, "matmuls", matmuls)
     monkeypatch.setattr("affect_models.explain.run.explain_segments", watched)
     explain(run, limit=2, references=1)
     assert explained == [("fp32",)]

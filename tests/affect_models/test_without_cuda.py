@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from affect_models.training.config import RunConfig, load_config
 from affect_models.training.devices import choose_device
 from affect_models.training.distributed import ALONE
 from affect_models.training.loading import Loaded, load
-from affect_models.training.precision import Arithmetic
 from affect_models.training.predict import predict
 from affect_models.training.run import run
 from affect_models.training.stacked import Stack
@@ -170,23 +168,15 @@ def test_a_numbered_device_becomes_the_current_one(
 
 
 def test_parts_are_measured_with_the_arithmetic_of_training(
-    shared_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_force: list[str]
 ) -> None:
     """The checkpoint was chosen with it: on CUDA torch's own default is another."""
-    inside: list[str] = []
     predicted: list[tuple[str, ...]] = []
 
-    @contextmanager
-    def matmuls(arithmetic: Arithmetic) -> Iterator[None]:
-        inside.append(arithmetic.precision)
-        yield
-        inside.pop()
-
     def watched(*args: Any, **named: Any) -> Any:
-        predicted.append(tuple(inside))
+        predicted.append(tuple(in_force))
         return predict(*args, **named)
 
-    monkeypatch.setattr(Arithmetic, "matmuls", matmuls)
     monkeypatch.setattr(trainer, "predict", watched)
     monkeypatch.setattr(measure, "predict", watched)
     few = ("train.epochs=1", "evaluation.resamples=10", "evaluation.floors=false")
