@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from mosei_align.alignment.frames import nonfinite_rows, zero_rows
+from mosei_align.alignment.frames import odd_rows
 from mosei_align.sources.apart import index_file
 from mosei_align.sources.corpus import assign_roles, check_roots, csd_files, label_columns
 from mosei_align.sources.csd import CsdFile, CsdIndex
@@ -199,7 +199,7 @@ def _check_sequence(findings: _Findings, file: CsdFile, index: CsdIndex, video: 
         return
     if index.is_text:
         return
-    bad = nonfinite_rows(sequence.features)
+    zero, bad = odd_rows(sequence.features)
     if bad.all():
         findings.add("warning", "every row has a NaN or an infinity", "videos", 1, video)
     elif bad.any():
@@ -207,7 +207,7 @@ def _check_sequence(findings: _Findings, file: CsdFile, index: CsdIndex, video: 
         shown = ", ".join(map(str, columns[:4].tolist())) + (", ..." if len(columns) > 4 else "")
         findings.add("warning", "rows with a NaN or an infinity", "rows", int(bad.sum()), f"{video} (columns {shown})")
     if role == "video":
-        findings.add("warning", "rows of zeros only: no face", "rows", int(zero_rows(sequence.features).sum()), video)
+        findings.add("warning", "rows of zeros only: no face", "rows", int(zero.sum()), video)
 
 
 def _check_labels(findings: _Findings, labels: LabelRows, columns: tuple[str, ...], video: str) -> None:

@@ -83,7 +83,7 @@ class _Plan:
         labels, tallies = self.labels, {name: found.tally for name, found in self.averaged.items()}
         aligned = AlignedVideo([], [], self.facts, tallies)
         bounds = [0, *itertools.accumulate(map(len, self.steps))]
-        features = {name: self._features(name, bounds[-1]) for name in self.facts}
+        vectors = {name: self._vectors(name, bounds[-1]) for name in self.facts}
         found = {name: self._by_segment(name, bounds, settings) for name in self.facts}
         place_of = {row: k for k, row in enumerate(self.sound)}
         starts, ends = labels.start_s.tolist(), labels.end_s.tolist()
@@ -100,10 +100,10 @@ class _Plan:
             entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
             aligned.ledger.append(entry)
             if reason is None:
-                aligned.segments.append(Segment(entry, labels.values[row], steps, features, bounds[k]))
+                aligned.segments.append(Segment(entry, labels.values[row], steps, vectors, bounds[k]))
         return aligned
 
-    def _features(self, name: str, steps: int) -> tuple[Features, Bools]:
+    def _vectors(self, name: str, steps: int) -> tuple[Features, Bools]:
         """The means of a modality over all steps, and which are valid."""
         averaged = self.averaged.get(name)
         if averaged is None:

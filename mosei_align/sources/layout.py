@@ -151,17 +151,17 @@ class PlainLayout:
         at = np.array(addresses, np.uint64)
         groups, members = self._members(at)
         found, arrays = zip(*(self._arrays(column) for column in members), strict=True)
-        plain = found[0] & found[1]
+        (plain,) = (found[0] & found[1]).nonzero()
         rows = np.full(len(at), -1)
-        rows[groups[plain]] = np.arange(np.count_nonzero(plain))
-        return PlainEntries(rows, *(infos.of_rows(np.flatnonzero(plain)) for infos in arrays))
+        rows[groups[plain]] = np.arange(len(plain))
+        return PlainEntries(rows, *(infos.of_rows(plain) for infos in arrays))
 
     def _at(self, addresses: Numbers, count: int) -> Stretches:
         """`count` bytes at each address, as far as the file has them."""
-        inside = addresses < self._end
-        pieces = [os.pread(self._descriptor, count, place) for place in (addresses * inside).tolist()]
+        inside = addresses * (addresses < self._end)
+        pieces = [os.pread(self._descriptor, count, place) for place in inside.tolist()]
         whole = b"".join(piece if len(piece) == count else piece.ljust(count, b"\0") for piece in pieces)
-        known = np.where(inside, np.minimum([len(piece) for piece in pieces], self._before_end(addresses)), 0)
+        known = np.minimum([len(piece) for piece in pieces], self._before_end(addresses))
         return Stretches(np.frombuffer(whole, np.uint8).reshape(len(pieces), count), known)
 
     def _before_end(self, addresses: Numbers) -> Places:
