@@ -95,8 +95,7 @@ class Runs:
 
     def numbers(self) -> Indices:
         """The row numbers, in order."""
-        pieces = [np.arange(a, b) for a, b in zip(self.first.tolist(), self.last.tolist(), strict=True)]
-        return np.concatenate([np.empty(0, np.int64), *pieces])
+        return numbers_between(self.first, self.last)
 
     def pairs(self) -> list[tuple[int, int]]:
         """(first, last) of every run."""
@@ -187,19 +186,31 @@ def owned_words(start_s: Seconds, end_s: Seconds, segment_start_s: float, segmen
 
 def owned_words_of_each(
     start_s: Seconds, end_s: Seconds, segment_start_s: Seconds, segment_end_s: Seconds
-) -> list[Indices]:
-    """`owned_words` of every one of Q segments, found at once where the words' midpoints are in order too."""
+) -> tuple[Indices, Indices]:
+    """`owned_words` of every one of Q segments, found at once where the words' midpoints are in order too.
+
+    Returns:
+        Those of all segments, one after the other, and (Q,) how many each has.
+    """
     midpoints = start_s + (end_s - start_s) / 2
-    if (midpoints[1:] < midpoints[:-1]).any():
-        found = [np.empty(0, np.int64)] * len(segment_start_s)
-    else:
-        first = np.searchsorted(midpoints, segment_start_s, side="left")
-        last = np.searchsorted(midpoints, _widened(segment_start_s, segment_end_s), side="left")
-        found = [np.arange(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-    return [
-        own if len(own) else owned_words(start_s, end_s, segment_start_s[k], segment_end_s[k])
-        for k, own in enumerate(found)
-    ]
+    if np.count_nonzero(midpoints[1:] < midpoints[:-1]):
+        times = zip(segment_start_s.tolist(), segment_end_s.tolist(), strict=True)
+        found = [np.empty(0, np.int64), *(owned_words(start_s, end_s, *segment) for segment in times)]
+        return np.concatenate(found), np.array([len(own) for own in found[1:]], np.int64)
+    first = midpoints.searchsorted(segment_start_s, side="left")
+    last = midpoints.searchsorted(_widened(segment_start_s, segment_end_s), side="left")
+    for k in np.flatnonzero(last <= first).tolist():
+        own = owned_words(start_s, end_s, segment_start_s[k], segment_end_s[k])
+        first[k], last[k] = (own[0], own[0] + 1) if len(own) else (0, 0)
+    return numbers_between(first, last), last - first
+
+
+def numbers_between(first: Indices, last: Indices) -> Indices:
+    """The numbers first ... last - 1 of several stretches, one stretch after the other."""
+    counts = last - first
+    ends = np.cumsum(counts)
+    found: Indices = np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)
+    return found
 
 
 def uniform_bins(start_s: float, end_s: float, width_s: float) -> tuple[Seconds, Seconds]:

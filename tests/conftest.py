@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mosei_align.build import build
 from mosei_align.options import build_settings
@@ -16,6 +17,10 @@ from mosei_align.sources.csd import CsdFile, CsdIndex
 from mosei_align.split import split
 from mosei_align.synthetic.corpus import write_corpus
 from mosei_align.synthetic.recipe import Recipe
+
+# No test is about how long it takes.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _ANSWERS = apart._answers
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -55,15 +55,16 @@ def first_rows_of_video(
             aligned.ledger.append(LedgerRow(*place, why, StepSource.NONE, 0, unread))
             continue
         steps = _steps(streams)
+        count = len(steps.start_s)
         features = {
-            name: _padded(checked[name].values, checked[name].valid, len(steps))
+            name: _padded(checked[name].values, checked[name].valid, count)
             if name in checked
-            else _padded(stream.features, np.zeros(0, np.bool_), len(steps))
+            else _padded(stream.features, np.zeros(0, np.bool_), count)
             for name, stream in streams.items()
         }
         states = {name: _row(stream, features[name][1]) for name, stream in streams.items()}
         reason = next((MISSING[name] for name in MODALITIES if states[name].state is not State.OK), None)
-        entry = LedgerRow(*place, reason, steps.source, len(steps), states)
+        entry = LedgerRow(*place, reason, StepSource.ROWS, count, states)
         aligned.ledger.append(entry)
         if reason is None:
             aligned.segments.append(Segment(entry, labels.values[row], steps, features))
@@ -84,7 +85,7 @@ def _steps(streams: Mapping[str, VideoSequence]) -> Steps:
     times = np.full((2, count), np.nan)
     text = streams["text"]
     times[:, : len(text)] = text.start_s, text.end_s
-    return Steps(StepSource.ROWS, times[0], times[1])
+    return Steps.of_one(StepSource.ROWS, times[0], times[1])
 
 
 def _padded(rows: Features, valid: Bools, steps: int) -> tuple[Features, Bools]:

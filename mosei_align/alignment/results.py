@@ -1,6 +1,6 @@
 """What aligning a video gives: ledger rows, kept segments, and what was found in its sequences.
 
-Legend: D = width of a modality, K = label columns.
+Legend: S = steps, D = width of a modality, K = label columns.
 """
 
 from __future__ import annotations
@@ -53,10 +53,9 @@ class Segment:
     Attributes:
         row: its ledger row.
         labels: (K,) raw.
-        steps: its steps.
-        vectors: modality -> (T, D) means and (T,) validity, zeros where not valid, of T steps: all of the video where
-            they were made together.
-        first: number of the segment's first step among these.
+        steps: its steps, together with those of all segments that were aligned with it.
+        vectors: modality -> (S, D) means and (S,) validity, zeros where not valid, of all these steps.
+        number: which of these segments it is.
         mmsdk_rows: policy mmsdk: modality -> (R,) the step of each of mmsdk's rows, (R,) its start and (R,) its end.
     """
 
@@ -64,18 +63,8 @@ class Segment:
     labels: npt.NDArray[np.float32]
     steps: Steps
     vectors: dict[str, tuple[Features, Bools]]
-    first: int = 0
+    number: int = 0
     mmsdk_rows: dict[str, tuple[Indices, Seconds, Seconds]] = field(default_factory=dict)
-
-    @property
-    def place(self) -> slice:
-        """Where the segment's steps are in `vectors`."""
-        return slice(self.first, self.first + len(self.steps))
-
-    @property
-    def features(self) -> dict[str, tuple[Features, Bools]]:
-        """modality -> (S, D) means and (S,) validity of the segment's own S steps."""
-        return {name: (values[self.place], valid[self.place]) for name, (values, valid) in self.vectors.items()}
 
 
 class MmsdkLoss(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
@@ -17,14 +17,12 @@ from mosei_align.alignment.averaging import Averaged, Ranges, Wanted, average
 from mosei_align.alignment.frames import Bools, Features, FrameRule, zero_rows
 from mosei_align.alignment.policies import decide, modality_state, steps_needed
 from mosei_align.alignment.results import AlignedVideo, LedgerRow, ModalityRow, Segment
-from mosei_align.alignment.steps import SAME_TIME_S, Steps, Words, find_words, match, step_modality, video_steps
+from mosei_align.alignment.steps import NO_ROW, SAME_TIME_S, Steps, Words, find_words, match, step_modality, video_steps
 from mosei_align.intervals import Indices, Runs, Seconds, Spans
 from mosei_align.sources.labels import LabelRows
 from mosei_align.sources.sequence import Readable, SequenceFacts, VideoSequence
 from mosei_schemas.manifest import BuildSettings
 from mosei_schemas.names import State, StepSource
-
-_NONE: Final = np.empty(0, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class _Plan:
     Attributes:
         video_id, labels: of the video.
         sound: label rows that can be aligned.
-        steps: their steps.
+        steps: of these label rows.
         wanted: modality -> the rows to average, where the video has usable ones.
         facts: modality -> what the account keeps.
         averaged: modality -> the means, where there are any.
@@ -73,7 +71,7 @@ class _Plan:
     video_id: str
     labels: LabelRows
     sound: list[int]
-    steps: list[Steps]
+    steps: Steps
     wanted: dict[str, Wanted]
     facts: dict[str, SequenceFacts]
     averaged: dict[str, Averaged]
@@ -82,9 +80,9 @@ class _Plan:
         """The ledger rows and kept segments of the video."""
         labels, tallies = self.labels, {name: found.tally for name, found in self.averaged.items()}
         aligned = AlignedVideo([], [], self.facts, tallies)
-        bounds = [0, *itertools.accumulate(map(len, self.steps))]
-        vectors = {name: self._vectors(name, bounds[-1]) for name in self.facts}
-        found = {name: self._by_segment(name, bounds, settings) for name in self.facts}
+        steps = self.steps
+        vectors = {name: self._vectors(name, len(steps.start_s)) for name in self.facts}
+        found = {name: self._by_segment(name, settings) for name in self.facts}
         place_of = {row: k for k, row in enumerate(self.sound)}
         starts, ends = labels.start_s.tolist(), labels.end_s.tolist()
         for row, problem in enumerate(labels.problems):
@@ -94,13 +92,13 @@ class _Plan:
                 aligned.ledger.append(LedgerRow(*place, problem, StepSource.NONE, 0, states))
                 continue
             k = place_of[row]
-            steps = self.steps[k]
+            source, count = steps.sources[k], steps.bounds[k + 1] - steps.bounds[k]
             rows = {name: modality[k] for name, modality in found.items()}
-            reason = decide(settings, {name: modality.state for name, modality in rows.items()}, steps.source)
-            entry = LedgerRow(*place, reason, steps.source, len(steps), rows)
+            reason = decide(settings, {name: modality.state for name, modality in rows.items()}, source)
+            entry = LedgerRow(*place, reason, source, count, rows)
             aligned.ledger.append(entry)
             if reason is None:
-                aligned.segments.append(Segment(entry, labels.values[row], steps, vectors, bounds[k]))
+                aligned.segments.append(Segment(entry, labels.values[row], steps, vectors, k))
         return aligned
 
     def _vectors(self, name: str, steps: int) -> tuple[Features, Bools]:
@@ -110,15 +108,15 @@ class _Plan:
             return np.zeros((steps, self.facts[name].width), np.float32), np.zeros(steps, np.bool_)
         return averaged.values, averaged.valid
 
-    def _by_segment(self, name: str, bounds: list[int], settings: BuildSettings) -> list[ModalityRow]:
-        """What became of a modality in each segment, whose steps begin at `bounds`."""
-        state, averaged = self.facts[name].state, self.averaged.get(name)
+    def _by_segment(self, name: str, settings: BuildSettings) -> list[ModalityRow]:
+        """What became of a modality in each segment."""
+        state, averaged, places = self.facts[name].state, self.averaged.get(name), itertools.pairwise(self.steps.bounds)
         if averaged is None:
-            return [ModalityRow(modality_state(state, 0, 0, steps_needed(settings, len(s)))) for s in self.steps]
+            return [ModalityRow(modality_state(state, 0, 0, steps_needed(settings, b - a))) for a, b in places]
         before = [0, *itertools.accumulate(averaged.valid.tolist())]
         counts = zip(averaged.frames.tolist(), averaged.invalid_frames.tolist(), strict=True)
         rows = []
-        for (a, b), (frames, invalid) in zip(itertools.pairwise(bounds), counts, strict=True):
+        for (a, b), (frames, invalid) in zip(places, counts, strict=True):
             valid = before[b] - before[a]
             needed = steps_needed(settings, b - a)
             rows.append(ModalityRow(modality_state(state, frames, valid, needed), frames, invalid, valid))
@@ -138,10 +136,9 @@ def _plan(video: VideoInput, settings: BuildSettings) -> _Plan:
     else:
         spoken = find_words(video.words, None, None, settings.pause_token)
     stepped = streams.get(settings.frames_of) if settings.frames_of else None
-    steps = video_steps(settings, spoken, stepped, starts, ends)
-    if settings.steps == "words" and set(streams) == {"text"}:
-        # Where text is all there is, a segment without words has nothing that uniform steps could hold.
-        steps = [s if s.source is StepSource.WORDS else Steps(StepSource.NONE, _NONE, _NONE) for s in steps]
+    # Where text is all there is, a segment without words has nothing that uniform steps could hold.
+    bins = settings.steps != "words" or set(streams) != {"text"}
+    steps = video_steps(settings, spoken, stepped, starts, ends, bins=bins)
     asked = _Asked.of(steps, starts, ends)
     plan = _Plan(video.video_id, labels, sound, steps, {}, {}, {})
     for name, stream in streams.items():
@@ -170,19 +167,18 @@ class _Asked:
     segments: int
 
     @classmethod
-    def of(cls, steps: Sequence[Steps], start_s: Seconds, end_s: Seconds) -> Self:
+    def of(cls, steps: Steps, start_s: Seconds, end_s: Seconds) -> Self:
         """The steps of some segments, and these."""
-        step_starts = np.concatenate([_NONE, *(s.start_s for s in steps)])
-        step_ends = np.concatenate([_NONE, *(s.end_s for s in steps)])
-        starts, ends = np.concatenate([step_starts, start_s]), np.concatenate([step_ends, end_s])
+        count = len(steps.start_s)
+        starts, ends = np.concatenate((steps.start_s, start_s)), np.concatenate((steps.end_s, end_s))
         # A word's vector may have times that differ a little (see `match`): where the word is too short to overlap it,
         # the stretch is longer.
         short = ends - starts < SAME_TIME_S
-        short[len(step_starts) :] = False
+        short[count:] = False
         more = np.where(short, SAME_TIME_S, 0)
         spans = Spans.covering(starts - more, ends + more)
-        starts, ends = np.concatenate([starts, spans.start_s]), np.concatenate([ends, spans.end_s])
-        return cls(spans, starts, ends, len(step_starts), len(start_s))
+        starts, ends = np.concatenate((starts, spans.start_s)), np.concatenate((ends, spans.end_s))
+        return cls(spans, starts, ends, count, len(start_s))
 
     def wanted(self, stream: Readable, own: Indices | None) -> Wanted:
         """The rows of a stream that the spans need, and which of them each step and segment has.
@@ -212,15 +208,13 @@ class _Asked:
         )
 
 
-def _own_rows(steps: Sequence[Steps], words: Words | None, stream: Readable, settings: BuildSettings) -> Indices:
+def _own_rows(steps: Steps, words: Words | None, stream: Readable, settings: BuildSettings) -> Indices:
     """For every step the row of `stream` that it is, -1 where it is none."""
-    own = np.concatenate([np.empty(0, np.int64), *(np.full(len(s), -1) if s.own is None else s.own for s in steps)])
-    made_of = own >= 0
-    if settings.steps == "words" and words is not None and made_of.any():
-        rows = words.text_rows
-        rows = match(words.start_s, words.end_s, stream.start_s, stream.end_s) if rows is None else rows
-        own[made_of] = rows[own[made_of]]
-    return own
+    if settings.steps != "words" or words is None or not len(words.start_s):
+        return steps.own
+    rows = words.text_rows
+    rows = match(words.start_s, words.end_s, stream.start_s, stream.end_s) if rows is None else rows
+    return np.where(steps.own == NO_ROW, NO_ROW, rows[steps.own])
 
 
 def _average(plans: Sequence[_Plan], name: str, rule: FrameRule) -> None:

@@ -19,7 +19,7 @@ from mosei_align.compat_mmsdk.purge import Purge
 from mosei_align.compat_mmsdk.recipe import LABELS, UNIFIED, RecipeVideo
 from mosei_align.compat_mmsdk.sequences import Array
 from mosei_align.sources.labels import LabelRows
-from mosei_align.sources.sequence import SequenceFacts, decoded
+from mosei_align.sources.sequence import SequenceFacts
 from mosei_schemas.names import MODALITIES, Reason, State, StepSource
 
 
@@ -79,8 +79,8 @@ def _segment(
         intervals = found.intervals.astype(np.float64)
         placed[modality] = rows, intervals[:, 0], intervals[:, 1]
     starts, ends = text.intervals[:, 0].astype(np.float64), text.intervals[:, 1].astype(np.float64)
-    spoken = () if tokens is None else tuple(decoded(tokens[words]))
-    return Segment(entry, values, Steps(StepSource.WORDS, starts, ends, spoken), features, mmsdk_rows=placed)
+    spoken = () if tokens is None else tokens[words].tolist()
+    return Segment(entry, values, Steps.of_one(StepSource.WORDS, starts, ends, spoken), features, mmsdk_rows=placed)
 
 
 def _state(

@@ -29,6 +29,16 @@ def array_of(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.
     return pa.Array.from_buffers(kind, len(plain), [None, pa.py_buffer(plain)])
 
 
+def texts_of(values: Sequence[bytes]) -> pa.Array:
+    """An array of strings from what should be UTF-8; bytes that are not become U+FFFD."""
+    text = b"".join(values)
+    if not text.isascii():
+        values = [value.decode("utf-8", "replace").encode() for value in values]
+        text = b"".join(values)
+    bounds = offsets_of([len(value) for value in values]).buffers()[1]
+    return pa.Array.from_buffers(pa.string(), len(values), [None, bounds, pa.py_buffer(text)])
+
+
 def offsets_of(lengths: Sequence[int]) -> pa.Array:
     """(n + 1,) int32: where each of n lists begins that stand one after the other."""
     bounds = np.zeros(len(lengths) + 1, np.int64)

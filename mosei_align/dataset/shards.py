@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from mosei_align.alignment.frames import Bools, Features
 from mosei_align.alignment.results import LedgerRow, MmsdkLoss, ModalityRow, Segment
-from mosei_align.dataset.arrow_arrays import array_of, joined, offsets_of
+from mosei_align.alignment.steps import Steps
+from mosei_align.dataset.arrow_arrays import array_of, joined, offsets_of, texts_of
 from mosei_align.dataset.parquet import ROW_GROUP, write_parquet
 from mosei_schemas.dataset import SEGMENTS
 from mosei_schemas.manifest import FileFormat, Shard
@@ -37,9 +41,12 @@ def segments_table(
     """The kept segments as a table of `segments_schema`."""
     schema = segments_schema(dims, label_columns, mmsdk=mmsdk)
     rows = [segment.row for segment in segments]
-    steps = [segment.steps for segment in segments]
-    offsets = offsets_of([len(s) for s in steps])
-    tokens = offsets_of([len(s.tokens) for s in steps])
+    stretches = _stretches(segments)
+    offsets = offsets_of([count for s in stretches for count in s.lengths(s.steps.bounds)])
+    spoken = offsets_of([count for s in stretches for count in s.lengths(s.steps.token_bounds)])
+    tokens = texts_of([token for s in stretches for token in s.tokens()])
+    starts = joined([s.steps.start_s[s.places] for s in stretches], np.float64)
+    ends = joined([s.steps.end_s[s.places] for s in stretches], np.float64)
     columns: dict[str, Any] = {
         "segment_id": [row.segment_id for row in rows],
         "video_id": [row.video_id for row in rows],
@@ -50,30 +57,53 @@ def segments_table(
         "labels": _vectors([s.labels[None] for s in segments], schema.field("labels").type),
         "steps_from": [str(row.steps_from) for row in rows],
         "steps": [row.steps for row in rows],
-        "step_start_s": _lists(offsets, joined([s.start_s for s in steps], np.float64), schema, "step_start_s"),
-        "step_end_s": _lists(offsets, joined([s.end_s for s in steps], np.float64), schema, "step_end_s"),
-        "words": _lists(tokens, [token for s in steps for token in s.tokens], schema, "words"),
+        "step_start_s": _lists(offsets, starts, schema, "step_start_s"),
+        "step_end_s": _lists(offsets, ends, schema, "step_end_s"),
+        "words": pa.ListArray.from_arrays(spoken, tokens, type=schema.field("words").type),
     }
-    stretches = _stretches(segments)
     for name in (m for m in MODALITIES if m in dims):
         kind = schema.field(name).type.value_type
-        means = _vectors([vectors[name][0][mine] for vectors, mine in stretches], kind)
+        means = _vectors([s.vectors[name][0][s.places] for s in stretches], kind)
         columns[name] = pa.ListArray.from_arrays(offsets, means, type=schema.field(name).type)
-        valid = joined([vectors[name][1][mine] for vectors, mine in stretches], np.bool_)
+        valid = joined([s.vectors[name][1][s.places] for s in stretches], np.bool_)
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
     return _table(columns, schema)
 
 
-def _stretches(segments: Sequence[Segment]) -> list[tuple[dict[str, Any], slice]]:
-    """Where all steps have their vectors; segments that are neighbours there are one stretch."""
-    found: list[tuple[dict[str, Any], slice]] = []
+@dataclass(slots=True)
+class _Stretch:
+    """Segments first ... last - 1 of those that were aligned together."""
+
+    steps: Steps
+    vectors: dict[str, tuple[Features, Bools]]
+    first: int
+    last: int
+
+    def lengths(self, bounds: Sequence[int]) -> list[int]:
+        """How much of something each segment has, of which all begin at `bounds`."""
+        return [b - a for a, b in itertools.pairwise(bounds[self.first : self.last + 1])]
+
+    @property
+    def places(self) -> slice:
+        """Where their steps are."""
+        return slice(self.steps.bounds[self.first], self.steps.bounds[self.last])
+
+    def tokens(self) -> Sequence[bytes]:
+        """Their tokens."""
+        bounds = self.steps.token_bounds
+        return self.steps.tokens[bounds[self.first] : bounds[self.last]]
+
+
+def _stretches(segments: Sequence[Segment]) -> list[_Stretch]:
+    """Segments that were neighbours when they were aligned, as one stretch."""
+    found: list[_Stretch] = []
     for segment in segments:
-        mine = segment.place
-        if found and found[-1][0] is segment.vectors and found[-1][1].stop == mine.start:
-            mine = slice(found.pop()[1].start, mine.stop)
-        found.append((segment.vectors, mine))
+        if found and found[-1].steps is segment.steps and found[-1].last == segment.number:
+            found[-1].last += 1
+        else:
+            found.append(_Stretch(segment.steps, segment.vectors, segment.number, segment.number + 1))
     return found
 
 

@@ -87,7 +87,8 @@ class Maker:
         unknown = np.full(steps, np.nan)
         tokens = words_of(part.arrays, sample.number, steps) if self.with_words else ()
         features = {name: (values, valid) for name, (values, valid, _) in vectors.items()}
-        return row, Segment(row, labels, Steps(source, unknown, unknown, tokens or ()), features)
+        spoken = [token.encode() for token in tokens or ()]
+        return row, Segment(row, labels, Steps.of_one(source, unknown, unknown, spoken), features)
 
     def _vectors(self, part: PlacedPart, name: str, number: int, steps: int) -> tuple[Features, Bools, ModalityRow]:
         """(S, D) vectors, zeros where not valid, (S,) which are, and the ledger's word on them."""

@@ -20,7 +20,7 @@ def masks(batch) -> torch.Tensor:
 
 
 @given(st.integers(0, 999), shares, shares)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_only_takes_away_and_never_everything(make_batch, seed, frame_mask, modality_dropout):
     batch = make_batch(seed=seed)
     config = AugmentConfig(frame_mask=frame_mask, modality_dropout=modality_dropout)

@@ -26,7 +26,7 @@ def slow_effective(n: int, beta: float) -> float:
 
 
 @given(counts, st.sampled_from([0.0, 0.5, 0.9, 0.999]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_effective_numbers_and_weights_agree_with_a_loop(n, beta):
     expected = [slow_effective(k, beta) for k in n]
     assert effective_number(torch.tensor(n), beta).tolist() == pytest.approx(expected, rel=1e-9)
@@ -46,7 +46,7 @@ def test_effective_weights_lie_between_none_and_balanced():
 
 
 @given(counts, st.sampled_from(["balanced", "sqrt", "effective"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_chances_agree_with_a_loop(n, sampling):
     condition = torch.tensor([c for c, k in enumerate(n) for _ in range(k)])
     share = {"balanced": lambda _: 1.0, "sqrt": math.sqrt, "effective": lambda k: k / slow_effective(k, 0.9)}[sampling]

@@ -64,7 +64,7 @@ def lacks(kind, truth, scores, rows, n_classes):
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     kind=st.sampled_from(["multiclass", "multilabel", "regression"]),
     seed=st.integers(0, 2**32),

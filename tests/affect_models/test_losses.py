@@ -38,7 +38,7 @@ def slow_focal(logits, target, gamma, smoothing, weights):
 
 
 @given(seeds, st.sampled_from([0.0, 0.5, 2.0]), st.sampled_from([0.0, 0.1]), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_focal_agrees_with_a_loop(seed, gamma, smoothing, weighted):
     g = torch.Generator().manual_seed(seed)
     logits, target = 2 * torch.randn(9, 5, generator=g), torch.randint(5, (9,), generator=g)
@@ -110,7 +110,7 @@ def test_class_weights():
 
 
 @given(seeds, st.sampled_from([0.0, 0.25, 1.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_free_bits_kl_agrees_with_a_loop(seed, free_bits):
     g = torch.Generator().manual_seed(seed)
     mu, logvar = torch.randn(3, 4, 5, generator=g), torch.randn(3, 4, 5, generator=g)

@@ -47,7 +47,7 @@ def close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 60), ties=st.booleans())
 def test_multiclass_metrics_are_scikit_learns(seed, n, ties):
     truth, probs = classes_case(seed, n, ties=ties)
@@ -64,7 +64,7 @@ def test_multiclass_metrics_are_scikit_learns(seed, n, ties):
         assert np.isnan(got["auroc"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 60))
 def test_per_class_scores_and_confusion_are_scikit_learns(seed, n):
     truth, probs = classes_case(seed, n)
@@ -87,7 +87,7 @@ def test_per_class_scores_and_confusion_are_scikit_learns(seed, n):
             assert "undefined" in score.auroc.note
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 60), ties=st.booleans())
 def test_multilabel_metrics_are_scikit_learns(seed, n, ties):
     truth, scores = labels_case(seed, n, ties=ties)
@@ -124,7 +124,7 @@ def test_a_probability_of_one_half_is_not_a_prediction():
     assert got.per_class[0].f1.value == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), n=st.integers(3, 60))
 def test_regression_metrics_are_scikit_learns(seed, n):
     truth, score = scores_case(seed, n)
@@ -179,7 +179,7 @@ def test_acc2_has0_counts_zero_as_positive_and_non0_drops_it():
     assert got.metrics["acc2_non0"].n == got.metrics["f1_non0"].n == 3
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     truth=hnp.arrays(np.bool_, st.shared(st.integers(2, 40), key="n")),
     score=hnp.arrays(np.int64, st.shared(st.integers(2, 40), key="n"), elements=st.integers(0, 5)),
@@ -196,7 +196,7 @@ def test_auroc_of_equal_scores_is_one_half():
     assert auroc(np.array([True, False, False]), np.ones(3), whole(3))[0] == 0.5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32), n=st.integers(1, 50), digits=st.integers(1, 8))
 def test_calibration_error_is_the_sum_over_bins(seed, n, digits):
     rng = np.random.default_rng(seed)
@@ -215,7 +215,7 @@ def test_calibration_error_by_hand():
     assert got["ece"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     x=hnp.arrays(np.float32, st.shared(st.integers(2, 20), key="n"), elements=st.floats(-1e6, 1e6, width=32)),
     y=hnp.arrays(np.float32, st.shared(st.integers(2, 20), key="n"), elements=st.floats(-1e6, 1e6, width=32)),

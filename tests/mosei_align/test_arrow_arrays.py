@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosei_align.dataset.arrow_arrays import array_of, joined, offsets_of, values_of
+from mosei_align.dataset.arrow_arrays import array_of, joined, offsets_of, texts_of, values_of
 
 BUILD = """
 import sys
@@ -99,3 +99,11 @@ def test_a_build_does_without_pandas(small_corpus: Path, tmp_path: Path) -> None
         check=True,
     )
     assert run.stdout == "False\n"
+
+
+@given(st.lists(st.one_of(st.text().map(str.encode), st.binary(max_size=6))))
+def test_texts_are_decoded_one_by_one(values: list[bytes]) -> None:
+    """Bytes that are not UTF-8 are replaced within their own value; neighbours do not become one character."""
+    ours = texts_of(values)
+    ours.validate(full=True)
+    assert ours.to_pylist() == [value.decode("utf-8", "replace") for value in values]

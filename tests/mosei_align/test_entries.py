@@ -72,7 +72,7 @@ def hash_of(expected: dict[str, tuple[Entry, ...]]) -> str:
     return hashlib.sha256("".join(told).encode()).hexdigest()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(found_keys)
 def test_numbers_give_the_same_entries_as_objects(given_keys: Keyed) -> None:
     entries, expected = walked(given_keys), expected_of(given_keys)
@@ -85,7 +85,7 @@ def test_numbers_give_the_same_entries_as_objects(given_keys: Keyed) -> None:
     assert all(is_usual(info) for video in set(entries) - set(entries.others) for info in entries[video][0][1:])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(found_keys)
 def test_facts_and_hash_are_those_of_a_loop(given_keys: Keyed) -> None:
     entries, expected = walked(given_keys), expected_of(given_keys)

@@ -33,14 +33,14 @@ def matrix(elements: st.SearchStrategy[float], max_rows: int = 9) -> st.SearchSt
     return shapes.flatmap(lambda shape: hnp.arrays(np.float32, shape, elements=elements.map(np.float32)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrix(st.one_of(dirty, extreme)))
 def test_nonfinite_rows_are_those_of_a_loop(features: Features) -> None:
     expected = [any(not math.isfinite(x) for x in row) for row in features.tolist()]
     assert nonfinite_rows(features).tolist() == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrix(st.one_of(dirty, extreme)))
 def test_zero_rows_are_those_of_a_loop(features: Features) -> None:
     expected = [all(x == 0 for x in row) for row in features.tolist()]
@@ -138,7 +138,7 @@ def unreadable(numbers: Any) -> Any:
     raise OSError("the disk is gone")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     case=videos(),
     mode=st.sampled_from(MODES),

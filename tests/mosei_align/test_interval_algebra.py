@@ -42,7 +42,7 @@ def span(start: float, end: float) -> Spans:
     return Spans.covering(np.array([start]), np.array([end]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.one_of(points, odd), st.one_of(points, odd)), min_size=1, max_size=8), st.booleans())
 def test_intervals_in_plain_order_are_known_as_such(rows: list[Span], in_order: bool) -> None:
     rows = sorted(rows) if in_order else rows
@@ -59,7 +59,7 @@ def test_intervals_in_plain_order_are_known_as_such(rows: list[Span], in_order: 
             assert getattr(found, name).tolist() == getattr(expected, name).tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows=st.lists(spans, max_size=9), query=spans)
 def test_overlapping_finds_what_a_loop_finds(rows: list[Span], query: Span) -> None:
     rows.sort(key=lambda row: row[0])
@@ -67,7 +67,7 @@ def test_overlapping_finds_what_a_loop_finds(rows: list[Span], query: Span) -> N
     assert sorted_intervals(rows).runs(span(*query)).numbers().tolist() == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows=st.lists(spans, max_size=9), queries=st.lists(spans, min_size=1, max_size=5))
 def test_candidates_hold_all_and_nothing_else_unless_nested(rows: list[Span], queries: list[Span]) -> None:
     rows.sort(key=lambda row: row[0])
@@ -117,7 +117,7 @@ def owned_slowly(words: list[Span], segment: Span) -> list[int]:
     return [] if best is None else [best[1]]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(words=st.lists(spans, max_size=8), segment=spans)
 def test_owned_words_are_those_of_a_loop(words: list[Span], segment: Span) -> None:
     words.sort(key=lambda word: word[0])
@@ -125,7 +125,7 @@ def test_owned_words_are_those_of_a_loop(words: list[Span], segment: Span) -> No
     assert owned_words(starts, ends, *segment).tolist() == owned_slowly(words, segment)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(words=st.lists(spans, min_size=1, max_size=8), segment=spans)
 def test_a_segment_that_overlaps_a_word_never_goes_without(words: list[Span], segment: Span) -> None:
     words.sort(key=lambda word: word[0])
@@ -135,7 +135,7 @@ def test_a_segment_that_overlaps_a_word_never_goes_without(words: list[Span], se
     assert all(overlap(words[k], segment) for k in owned)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(words=st.lists(spans, min_size=1, max_size=8), cuts=st.lists(points, min_size=2, max_size=5, unique=True))
 def test_neighbouring_segments_share_no_midpoint_and_lose_none(words: list[Span], cuts: list[float]) -> None:
     words.sort(key=lambda word: word[0])
@@ -174,7 +174,7 @@ def test_owned_words_by_hand(words: list[Span], segment: Span, owned: list[int])
     assert owned_words(starts, ends, *segment).tolist() == owned
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(start=st.floats(-10, 1e4), length=st.floats(0, 50), width=st.sampled_from([0.25, 0.1, 1 / 3, 1.0]))
 def test_bins_tile_the_segment(start: float, length: float, width: float) -> None:
     end = start + length
@@ -210,7 +210,7 @@ def test_no_bin_is_a_sliver_of_less_than_a_microsecond() -> None:
     assert (ends - starts).min() >= 1e-6
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows=st.lists(spans, max_size=9), queries=st.lists(spans, max_size=5))
 def test_rows_of_spans_are_those_that_overlap_any_of_them(rows: list[Span], queries: list[Span]) -> None:
     rows.sort(key=lambda row: row[0])
@@ -225,27 +225,30 @@ def test_rows_of_spans_are_those_that_overlap_any_of_them(rows: list[Span], quer
     everywhere = range(-1, len(rows) + 2)
     assert runs.places(np.array(everywhere)).tolist() == [sum(k < row for k in expected) for row in everywhere]
     assert Runs.of(np.array(expected, int)).numbers().tolist() == expected
+    assert [n for a, b in Runs.of(np.array(expected, int)).pairs() for n in range(a, b)] == expected
     pairs = Runs.of(np.array(expected, int)).pairs()
     assert all(a < b for a, b in pairs)
     assert all(one[1] < other[0] for one, other in itertools.pairwise(pairs))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows=st.lists(spans, max_size=9), segments=st.lists(spans, max_size=5))
 def test_words_of_all_segments_at_once_are_those_of_each(rows: list[Span], segments: list[Span]) -> None:
     rows.sort(key=lambda row: row[0])
     starts, ends = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float)
-    found = owned_words_of_each(
+    found, counts = owned_words_of_each(
         starts, ends, np.array([s[0] for s in segments], float), np.array([s[1] for s in segments], float)
     )
-    assert [own.tolist() for own in found] == [owned_words(starts, ends, *segment).tolist() for segment in segments]
+    expected = [owned_words(starts, ends, *segment).tolist() for segment in segments]
+    assert counts.tolist() == [len(own) for own in expected]
+    assert found.tolist() == [word for own in expected for word in own]
 
 
 def spans_of(rows: list[Span]) -> Spans:
     return Spans.covering(np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], float))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rows=st.lists(spans, max_size=8))
 def test_a_cover_is_disjoint_in_order_and_the_union_no_more_no_less(rows: list[Span]) -> None:
     cover = spans_of(rows)
@@ -259,7 +262,7 @@ def test_a_cover_is_disjoint_in_order_and_the_union_no_more_no_less(rows: list[S
         assert any(a <= point < b for a, b in stretches) == any(a <= point < b for a, b in wide)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(rows=st.lists(spans, max_size=8), asked=st.lists(spans, max_size=8))
 def test_an_interval_touches_a_cover_if_it_overlaps_one_of_its_parts(rows: list[Span], asked: list[Span]) -> None:
     touched = spans_of(rows).touch(np.array([a[0] for a in asked], float), np.array([a[1] for a in asked], float))

@@ -63,7 +63,7 @@ label_rows = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(videos=st.lists(st.tuples(label_rows, streams), min_size=1, max_size=4), count=st.integers(1, 5))
 def test_samples_are_those_of_a_slow_reading(
     csd: Any, tmp_path_factory: pytest.TempPathFactory, videos: list[Any], count: int

@@ -100,7 +100,7 @@ def messy_video(draw: st.DrawFn) -> list[list[tuple[float, float]]]:
     return draw(st.lists(st.lists(rows, max_size=7), min_size=1, max_size=3))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     video=messy_video(),
     asked=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=4),

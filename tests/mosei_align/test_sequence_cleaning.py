@@ -111,7 +111,7 @@ def test_values_too_large_for_float32_become_infinite_and_not_an_error(csd: Any,
 times = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, NAN, INF, -INF, -0.5])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(times, times), min_size=1, max_size=12), parts=st.integers(1, 3))
 def test_cleaning_is_a_stable_sort_of_the_usable_rows(
     csd: Any, tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[float, float]], parts: int

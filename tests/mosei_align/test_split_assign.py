@@ -34,7 +34,7 @@ def worst(counts: Counts, parts: npt.NDArray[np.int64], ratios: npt.NDArray[np.f
     return float(np.abs(shares - ratios[:, None]).max())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     groups=st.integers(3, 25),
     seed=st.integers(0, 10**6),
@@ -94,14 +94,14 @@ ratio_choices = st.one_of(
 classes = st.lists(st.integers(0, 4), min_size=1, max_size=80)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(class_of=classes, ratios=ratio_choices, seed=st.integers(0, 99))
 def test_random_rows_have_exact_sizes(class_of: list[int], ratios: list[float], seed: int) -> None:
     parts = assign_rows(np.array(class_of), np.array(ratios), seed, stratify=False)
     assert np.bincount(parts, minlength=3).tolist() == largest_remainders(len(class_of), np.array(ratios))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(class_of=classes, ratios=ratio_choices, seed=st.integers(0, 99))
 def test_stratified_rows_keep_classes_and_sizes_in_proportion(
     class_of: list[int], ratios: list[float], seed: int
@@ -191,7 +191,7 @@ def rows_of(lengths: st.SearchStrategy[float]) -> st.SearchStrategy[list[Row]]:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows_of(st.sampled_from([0.5, 1.0, 2.0, 6.0])))
 def test_leakage_is_what_a_pairwise_loop_finds(rows: list[Row]) -> None:
     segments = segment_list([r[0] for r in rows], [(r[1], r[1] + r[2]) for r in rows], [r[5] for r in rows])

@@ -41,7 +41,7 @@ def reference(values: Any, method: Method) -> tuple[Any, Any]:
     return median, np.where(mad > 0, mad / 0.6744897501960817, mean * np.sqrt(np.pi / 2))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rows=st.integers(1, 40),
     width=st.integers(1, 4),

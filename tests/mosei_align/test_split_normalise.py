@@ -14,7 +14,7 @@ from mosei_schemas.errors import DatasetError
 from mosei_schemas.manifest import BuildSettings
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=st.integers(1, 60),
     width=st.integers(1, 5),

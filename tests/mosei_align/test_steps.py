@@ -36,8 +36,16 @@ def found(words: VideoSequence | None, text: VideoSequence | None, pause: str = 
 def segment_steps(
     chosen: BuildSettings, words: Words | None, frames: VideoSequence | None, start: float, end: float
 ) -> Steps:
-    (steps,) = video_steps(chosen, words, frames, np.array([start], float), np.array([end], float))
-    return steps
+    return video_steps(chosen, words, frames, np.array([start], float), np.array([end], float))
+
+
+def source(steps: Steps) -> StepSource:
+    """Of the steps of a single segment."""
+    (found,) = steps.sources
+    assert steps.bounds == [0, len(steps.start_s)]
+    assert steps.token_bounds == [0, len(steps.tokens)]
+    assert len(steps.own) == len(steps.end_s) == len(steps.start_s)
+    return found
 
 
 def tokens(words: Words) -> list[str]:
@@ -97,7 +105,7 @@ def test_neither_words_nor_vectors() -> None:
 def test_a_video_of_pauses_has_words_none_of_them() -> None:
     words = found(spoken(("sp", 0, 1)), None)
     assert tokens(words) == []
-    assert segment_steps(WORDS, words, None, 0, 1).source is StepSource.UNIFORM
+    assert source(segment_steps(WORDS, words, None, 0, 1)) is StepSource.UNIFORM
 
 
 def test_words_and_vectors_match_by_time_not_by_number() -> None:
@@ -150,40 +158,60 @@ def test_the_words_of_a_segment_with_their_tokens_and_numbers() -> None:
     text = vectors(([1, 1], 2, 3), ([2, 2], 3, 4))
     words = found(spoken(("a", 0, 1), ("sp", 1, 2), ("b", 2, 3), ("c", 3, 4)), text)
     steps = segment_steps(WORDS, words, None, 0.2, 3)
-    assert steps.source is StepSource.WORDS
-    assert steps.tokens == ("a", "b")
+    assert source(steps) is StepSource.WORDS
+    assert steps.tokens == [b"a", b"b"]
     assert steps.start_s.tolist() == [0, 2]
     assert steps.end_s.tolist() == [1, 3]
-    assert steps.own is not None
     assert steps.own.tolist() == [0, 1]
     assert [rows_of(words, text)[k] for k in steps.own] == [-1, 0]
-    assert len(steps) == 2
+    assert steps.bounds == [0, 2]
 
 
 def test_a_segment_without_words_gets_bins_of_the_fallback_width() -> None:
     words = found(spoken(("a", 0, 1)), None)
     bins = segment_steps(WORDS, words, None, 2, 2.6)
-    assert bins.source is StepSource.UNIFORM
+    assert source(bins) is StepSource.UNIFORM
     assert bins.start_s.tolist() == [2, 2.25, 2.5]
-    assert bins.tokens == ()
-    assert bins.own is None
-    assert segment_steps(WORDS, None, None, 2, 2.6).source is StepSource.UNIFORM
+    assert bins.tokens == []
+    assert bins.own.tolist() == [-1, -1, -1]
+    assert source(segment_steps(WORDS, None, None, 2, 2.6)) is StepSource.UNIFORM
     wide = BuildSettings(policy="masked", fallback_bin_s=0.5)
     assert segment_steps(wide, words, None, 2, 2.6).start_s.tolist() == [2, 2.5]
+
+
+@pytest.mark.parametrize("bins", [True, False])
+def test_segments_with_words_and_without_in_one_video(bins: bool) -> None:
+    words = found(spoken(("a", 0, 1), ("b", 5, 6), ("c", 6, 7)), None)
+    starts, ends = np.array([2.0, 0.0, 3.0, 5.0]), np.array([2.5, 1.0, 3.25, 7.0])
+    steps = video_steps(WORDS, words, None, starts, ends, bins=bins)
+    other = StepSource.UNIFORM if bins else StepSource.NONE
+    assert steps.sources == [other, StepSource.WORDS, other, StepSource.WORDS]
+    assert steps.tokens == [b"a", b"b", b"c"]
+    assert steps.token_bounds == [0, 0, 1, 1, 3]
+    assert steps.bounds == ([0, 2, 3, 4, 6] if bins else [0, 0, 1, 1, 3])
+    assert steps.start_s.tolist() == ([2, 2.25, 0, 3, 5, 6] if bins else [0, 5, 6])
+    assert steps.end_s.tolist() == ([2.25, 2.5, 1, 3.25, 6, 7] if bins else [1, 6, 7])
+    assert steps.own.tolist() == ([-1, -1, 0, -1, 1, 2] if bins else [0, 1, 2])
+
+
+def test_a_video_without_segments_has_no_steps() -> None:
+    steps = video_steps(WORDS, found(spoken(("a", 0, 1)), None), None, np.empty(0), np.empty(0))
+    assert (steps.sources, steps.bounds, steps.tokens, steps.token_bounds) == ([], [0], [], [0])
+    assert len(steps.start_s) == len(steps.end_s) == len(steps.own) == 0
 
 
 def test_uniform_steps_are_bins_though_there_are_words_and_say_what_is_spoken_in_them() -> None:
     words = found(spoken(("a", 0, 1), ("sp", 1, 2), ("b", 2, 2.5), ("c", 2.5, 3), ("d", 3, 5)), None)
     chosen = BuildSettings(policy="masked", steps="uniform", uniform_bin_s=1.5)
     steps = segment_steps(chosen, words, None, 0, 4)
-    assert steps.source is StepSource.UNIFORM
+    assert source(steps) is StepSource.UNIFORM
     assert steps.start_s.tolist() == [0, 1.5, 3]
     assert steps.end_s.tolist() == [1.5, 3, 4]
     # The middle of d is the segment's end, so it is not in the segment.
-    assert steps.tokens == ("a", "b c", "")
-    assert steps.own is None
-    assert segment_steps(chosen, words, None, 5, 6).tokens == ()
-    assert segment_steps(chosen, None, None, 0, 4).tokens == ()
+    assert steps.tokens == [b"a", b"b c", b""]
+    assert steps.own.tolist() == [-1, -1, -1]
+    assert segment_steps(chosen, words, None, 5, 6).tokens == []
+    assert segment_steps(chosen, None, None, 0, 4).tokens == []
 
 
 def test_steps_of_frames_are_the_frames_whose_middle_lies_in_the_segment() -> None:
@@ -191,21 +219,20 @@ def test_steps_of_frames_are_the_frames_whose_middle_lies_in_the_segment() -> No
     frames = vectors(([1], 0, 0.5), ([2], 0.5, 1), ([3], 1, 1.5))
     chosen = BuildSettings(policy="masked", steps="frames", frames_of="video")
     steps = segment_steps(chosen, words, frames, 0.2, 1.2)
-    assert steps.source is StepSource.FRAMES
+    assert source(steps) is StepSource.FRAMES
     assert steps.start_s.tolist() == [0, 0.5]
-    assert steps.own is not None
     assert steps.own.tolist() == [0, 1]
-    assert steps.tokens == ("a", "b c")
-    assert segment_steps(chosen, None, frames, 0.2, 1.2).tokens == ()
+    assert steps.tokens == [b"a", b"b c"]
+    assert segment_steps(chosen, None, frames, 0.2, 1.2).tokens == []
 
 
 @pytest.mark.parametrize("frames", [None, unusable(State.EMPTY, 1), vectors(([1], 8, 9))])
 def test_a_segment_without_frames_gets_bins_of_the_fallback_width(frames: VideoSequence | None) -> None:
     chosen = BuildSettings(policy="masked", steps="frames", frames_of="video")
     steps = segment_steps(chosen, found(spoken(("a", 0, 0.5)), None), frames, 0, 0.6)
-    assert steps.source is StepSource.UNIFORM
+    assert source(steps) is StepSource.UNIFORM
     assert steps.start_s.tolist() == [0, 0.25, 0.5]
-    assert steps.tokens == ("", "a", "")
+    assert steps.tokens == [b"", b"a", b""]
 
 
 def test_the_modality_whose_rows_are_the_steps() -> None:
