@@ -8,13 +8,13 @@ R = rows of a video that are read, S = steps of a video, Q = its segments, D = w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
 from mosei_align.alignment.frames import Bools, Features, FrameRule, FrameTally, odd_rows
 from mosei_align.intervals import Indices, Seconds
-from mosei_align.sources.rows import Rows
+from mosei_align.sources.rows import NoRows, Rows
 
 _WINDOW_BYTES: Final = 5 << 18
 """What the rows of a window take: smaller ones fit a nearer cache, but each costs some twenty calls of numpy."""
@@ -32,6 +32,12 @@ class Ranges(NamedTuple):
     last: Indices
     start_s: Seconds
 
+    @classmethod
+    def empty(cls, count: int) -> Self:
+        """Stretches that no row overlaps."""
+        none = np.zeros(count, np.int64)
+        return cls(none, none, np.zeros(count))
+
 
 class Wanted(NamedTuple):
     """What is wanted of one modality of one video.
@@ -48,16 +54,21 @@ class Wanted(NamedTuple):
     segments: Ranges
     end_s: Seconds | None
 
+    @classmethod
+    def nothing(cls, steps: int, segments: int) -> Self:
+        """No rows, as of a video that has not the modality."""
+        return cls(NoRows(), Ranges.empty(steps), Ranges.empty(segments), None)
+
 
 class Averaged(NamedTuple):
-    """One modality of one video, averaged.
+    """One modality of one video, averaged; its arrays are parts of those for all videos.
 
     Attributes:
         values: (S, D) the mean over the valid frames of each step, taken in float64; zeros where not valid.
         valid: (S,) whether the step has a valid frame; under `column`, whether every column has a finite value.
         frames, invalid_frames: (Q,) frames that overlap each segment, and how many of them are not valid.
         tally: what was found in the rows that were read.
-        problem: why they could not be read (then there is nothing else); empty where they could.
+        problem: why they could not be read (then nothing was found in them); empty where they could.
     """
 
     values: Features
@@ -132,6 +143,8 @@ class _Averaging:
             mine, steps = slice(segments[k], segments[k + 1]), slice(self._steps[k], self._steps[k + 1])
             if wanted.end_s is not None:
                 self._count_nested(k, counted, valid, frames[mine], invalid[mine])
+            if self._problems[k]:
+                frames[mine] = invalid[mine] = 0
             by_column = self._bad_values[k]
             filled = int(by_column.sum()) if self._rule.nonfinite == "zero" else 0
             tally = FrameTally(bad[k], zero[k], filled, by_column)

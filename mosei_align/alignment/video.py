@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from mosei_align.alignment.averaging import Averaged, Ranges, Wanted, average
-from mosei_align.alignment.frames import Bools, Features, FrameRule, zero_rows
+from mosei_align.alignment.frames import FrameRule, zero_rows
 from mosei_align.alignment.policies import decide, modality_state, steps_needed
 from mosei_align.alignment.results import AlignedVideo, LedgerRow, ModalityRow, Segment
 from mosei_align.alignment.steps import NO_ROW, SAME_TIME_S, Steps, Words, find_words, match, step_modality, video_steps
@@ -63,9 +63,9 @@ class _Plan:
         video_id, labels: of the video.
         sound: label rows that can be aligned.
         steps: of these label rows.
-        wanted: modality -> the rows to average, where the video has usable ones.
+        wanted: modality -> the rows to average.
         facts: modality -> what the account keeps.
-        averaged: modality -> the means, where there are any.
+        averaged: modality -> the means.
     """
 
     video_id: str
@@ -81,7 +81,7 @@ class _Plan:
         labels, tallies = self.labels, {name: found.tally for name, found in self.averaged.items()}
         aligned = AlignedVideo([], [], self.facts, tallies)
         steps = self.steps
-        vectors = {name: self._vectors(name, len(steps.start_s)) for name in self.facts}
+        vectors = {name: (found.values, found.valid) for name, found in self.averaged.items()}
         found = {name: self._by_segment(name, settings) for name in self.facts}
         place_of = {row: k for k, row in enumerate(self.sound)}
         starts, ends = labels.start_s.tolist(), labels.end_s.tolist()
@@ -101,22 +101,13 @@ class _Plan:
                 aligned.segments.append(Segment(entry, labels.values[row], steps, vectors, k))
         return aligned
 
-    def _vectors(self, name: str, steps: int) -> tuple[Features, Bools]:
-        """The means of a modality over all steps, and which are valid."""
-        averaged = self.averaged.get(name)
-        if averaged is None:
-            return np.zeros((steps, self.facts[name].width), np.float32), np.zeros(steps, np.bool_)
-        return averaged.values, averaged.valid
-
     def _by_segment(self, name: str, settings: BuildSettings) -> list[ModalityRow]:
         """What became of a modality in each segment."""
-        state, averaged, places = self.facts[name].state, self.averaged.get(name), itertools.pairwise(self.steps.bounds)
-        if averaged is None:
-            return [ModalityRow(modality_state(state, 0, 0, steps_needed(settings, b - a))) for a, b in places]
+        state, averaged = self.facts[name].state, self.averaged[name]
         before = [0, *itertools.accumulate(averaged.valid.tolist())]
         counts = zip(averaged.frames.tolist(), averaged.invalid_frames.tolist(), strict=True)
         rows = []
-        for (a, b), (frames, invalid) in zip(places, counts, strict=True):
+        for (a, b), (frames, invalid) in zip(itertools.pairwise(self.steps.bounds), counts, strict=True):
             valid = before[b] - before[a]
             needed = steps_needed(settings, b - a)
             rows.append(ModalityRow(modality_state(state, frames, valid, needed), frames, invalid, valid))
@@ -142,11 +133,13 @@ def _plan(video: VideoInput, settings: BuildSettings) -> _Plan:
     asked = _Asked.of(steps, starts, ends)
     plan = _Plan(video.video_id, labels, sound, steps, {}, {}, {})
     for name, stream in streams.items():
-        plan.facts[name] = stream.facts
         if stream.state is State.OK:
             own = _own_rows(steps, spoken, stream, settings) if name == step_modality(settings) else None
-            plan.wanted[name] = asked.wanted(stream, own)
-            plan.facts[name] = plan.facts[name]._replace(rows_read=len(plan.wanted[name].rows))
+            wanted = asked.wanted(stream, own)
+        else:
+            wanted = Wanted.nothing(asked.steps, asked.segments)
+        plan.wanted[name] = wanted
+        plan.facts[name] = stream.facts._replace(rows_read=len(wanted.rows))
     return plan
 
 
@@ -218,13 +211,9 @@ def _own_rows(steps: Steps, words: Words | None, stream: Readable, settings: Bui
 
 
 def _average(plans: Sequence[_Plan], name: str, rule: FrameRule) -> None:
-    """Average a modality for all videos that have it; one whose rows cannot be read turns out not to have it."""
-    there = [plan for plan in plans if name in plan.wanted]
-    if not there:
-        return
-    found = average([plan.wanted.pop(name) for plan in there], there[0].facts[name].width, rule)
-    for plan, averaged in zip(there, found, strict=True):
+    """Average a modality for all videos; one whose rows cannot be read turns out not to have it."""
+    found = average([plan.wanted.pop(name) for plan in plans], plans[0].facts[name].width, rule)
+    for plan, averaged in zip(plans, found, strict=True):
+        plan.averaged[name] = averaged
         if averaged.problem:
             plan.facts[name] = SequenceFacts(State.BAD_ARRAY, plan.facts[name].width)
-        else:
-            plan.averaged[name] = averaged

@@ -48,25 +48,46 @@ def offsets_of(lengths: Sequence[int]) -> pa.Array:
     return array_of(bounds, pa.int32())
 
 
-def joined(arrays: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def joined(arrays: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike, *, overwrite: bool = False) -> npt.NDArray[Any]:
     """(n,) 1-D arrays one after the other, all of this type.
 
     There is no copy where they lie so in memory, as the features of a shard do whose segments are all kept.
+
+    Args:
+        arrays: all of the type.
+        dtype: the type.
+        overwrite: whether parts of one array may be moved in it, over what lies between them, instead of being copied.
     """
     arrays = [array for array in arrays if array.size]
     if not arrays:
         return np.empty(0, dtype)
+    places = _places(arrays)
+    if places is None:
+        return np.concatenate(arrays)
+    flat: npt.NDArray[Any] = arrays[0].base.reshape(-1)  # type: ignore[union-attr]
+    begin = end = places[0]
+    for place, array in zip(places, arrays, strict=True):
+        if place != end:
+            if not overwrite:
+                return np.concatenate(arrays)
+            flat[end : end + array.size] = flat[place : place + array.size]
+        end += array.size
+    return flat[begin:end]
+
+
+def _places(arrays: Sequence[npt.NDArray[Any]]) -> list[int] | None:
+    """Where in one array some others begin that are parts of it, in order and apart; None where they are not."""
     whole = arrays[0].base
     if not isinstance(whole, np.ndarray) or whole.dtype != arrays[0].dtype or not whole.flags.c_contiguous:
-        return np.concatenate(arrays)
-    begin = at = _address(arrays[0])
+        return None
+    found, end, begin = [], 0, _address(whole)
     for array in arrays:
-        if array.base is not whole or _address(array) != at or not array.flags.c_contiguous:
-            return np.concatenate(arrays)
-        at += array.nbytes
-    first = (begin - _address(whole)) // whole.itemsize
-    flat: npt.NDArray[Any] = whole.reshape(-1)[first : first + (at - begin) // whole.itemsize]
-    return flat
+        place = (_address(array) - begin) // whole.itemsize
+        if array.base is not whole or place < end or not array.flags.c_contiguous:
+            return None
+        found.append(place)
+        end = place + array.size
+    return found
 
 
 def values_of(array: pa.Array) -> npt.NDArray[Any]:

@@ -38,7 +38,7 @@ def segments_table(
     *,
     mmsdk: bool = False,
 ) -> pa.Table:
-    """The kept segments as a table of `segments_schema`."""
+    """The kept segments as a table of `segments_schema`; it takes over the arrays of their vectors, gaps closed."""
     schema = segments_schema(dims, label_columns, mmsdk=mmsdk)
     rows = [segment.row for segment in segments]
     stretches = _stretches(segments)
@@ -63,9 +63,9 @@ def segments_table(
     }
     for name in (m for m in MODALITIES if m in dims):
         kind = schema.field(name).type.value_type
-        means = _vectors([s.vectors[name][0][s.places] for s in stretches], kind)
+        means = _vectors([s.vectors[name][0][s.places] for s in stretches], kind, overwrite=True)
         columns[name] = pa.ListArray.from_arrays(offsets, means, type=schema.field(name).type)
-        valid = joined([s.vectors[name][1][s.places] for s in stretches], np.bool_)
+        valid = joined([s.vectors[name][1][s.places] for s in stretches], np.bool_, overwrite=True)
         columns[f"{name}_valid"] = _lists(offsets, valid, schema, f"{name}_valid")
         if mmsdk:
             columns |= _mmsdk_columns(segments, name, schema)
@@ -175,6 +175,6 @@ def _lists(offsets: pa.Array, values: Any, schema: pa.Schema, name: str) -> pa.A
     return pa.ListArray.from_arrays(offsets, array_of(values, kind.value_type), type=kind)
 
 
-def _vectors(arrays: list[Any], kind: pa.FixedSizeListType) -> pa.Array:
-    flat = joined([a.reshape(-1) for a in arrays], np.float32)
+def _vectors(arrays: list[Any], kind: pa.FixedSizeListType, *, overwrite: bool = False) -> pa.Array:
+    flat = joined([a.reshape(-1) for a in arrays], np.float32, overwrite=overwrite)
     return pa.FixedSizeListArray.from_arrays(array_of(flat, pa.float32()), type=kind)

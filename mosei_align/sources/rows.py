@@ -38,6 +38,20 @@ class Rows(Protocol):
         """
 
 
+class NoRows:
+    """Rows of what is not there."""
+
+    divisible = True
+
+    def __len__(self) -> int:
+        return 0
+
+    def into(self, first: int, target: Features) -> None:
+        """See `Rows.into`."""
+        assert not first
+        assert not len(target)
+
+
 class RowsInPlace:
     """Rows that lie in a file as they are in memory, in runs."""
 

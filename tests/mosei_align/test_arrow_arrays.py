@@ -77,11 +77,27 @@ def test_joined_is_concatenated(data: Any) -> None:
         pieces = [wholes[0][cuts[0] : cuts[-1], 1], *pieces]
     elif change == "copy":
         pieces = [piece.copy() for piece in pieces]
+    before = [whole.copy() for whole in wholes]
+    expected = [value for piece in pieces for value in piece.tolist()]
     found = joined(pieces, np.float32)
-    assert found.tolist() == [value for piece in pieces for value in piece.tolist()]
+    assert found.tolist() == expected
     assert found.dtype == np.float32
     if change == "none" and found.size:
         assert np.shares_memory(found, wholes[0])
+    assert all(np.array_equal(whole, old) for whole, old in zip(wholes, before, strict=True))
+    found = joined(pieces, np.float32, overwrite=True)
+    assert found.tolist() == expected
+    if change in ("none", "drop") and found.size:
+        assert np.shares_memory(found, wholes[0])
+
+
+def test_gaps_are_closed_in_place() -> None:
+    whole = np.arange(100_000, dtype=np.float32).reshape(-1, 10)
+    pieces = [whole[a:b].reshape(-1) for a, b in ((3, 4), (5, 6000), (6001, 6002), (6003, 10_000))]
+    expected = np.concatenate(pieces)
+    found = joined(pieces, np.float32, overwrite=True)
+    assert found.tobytes() == expected.tobytes()
+    assert np.shares_memory(found, whole)
 
 
 def test_bytes_are_no_whole() -> None:

@@ -174,6 +174,8 @@ def compare(video: Video, got: Averaged, mode: str, zero_is_invalid: bool, zero_
         assert not got.values.any()
         assert not got.valid.any()
         assert (got.tally.rows_nonfinite, got.tally.rows_zero, got.tally.nonfinite_by_column.sum()) == (0, 0, 0)
+        assert not got.frames.any()
+        assert not got.invalid_frames.any()
         return
     assert got.problem == ""
     rows = video.features.tolist()
@@ -306,3 +308,13 @@ def test_no_steps_no_frames_and_no_videos_give_nothing() -> None:
     assert first.valid.shape == (0,)
     assert (second.values.tolist(), second.valid.tolist(), second.frames.tolist()) == ([[0, 0]], [False], [0])
     assert average([], 2, FrameRule("frame")) == []
+
+
+def test_a_video_without_the_modality_has_its_place_among_the_others() -> None:
+    ask = wanted(np.ones((3, 2), np.float32), even(3), [(0, 1)], [(0, 1)])
+    found = average([Wanted.nothing(1, 2), ask, Wanted.nothing(2, 0)], 2, FrameRule("frame"))
+    assert [one.values.tolist() for one in found] == [[[0, 0]], [[1, 1]], [[0, 0], [0, 0]]]
+    assert [one.valid.tolist() for one in found] == [[False], [True], [False, False]]
+    assert [one.frames.tolist() for one in found] == [[0, 0], [3], []]
+    assert [one.problem for one in found] == [""] * 3
+    assert len({id(one.values.base) for one in found}) == 1
