@@ -7,7 +7,7 @@ Legend: N = rows of the sequence, Q = queries.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ Seconds = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Spans:
+class Spans(NamedTuple):
     """Stretches of time, disjoint and in order: what of a video is needed.
 
     Attributes:

@@ -5,7 +5,9 @@ Legend: S = steps, D = width of a modality, K = label columns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -46,8 +48,7 @@ class LedgerRow(NamedTuple):
         return f"{self.video_id}[{self.label_row}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One kept segment.
 
     Attributes:
@@ -64,7 +65,7 @@ class Segment:
     steps: Steps
     vectors: dict[str, tuple[Features, Bools]]
     number: int = 0
-    mmsdk_rows: dict[str, tuple[Indices, Seconds, Seconds]] = field(default_factory=dict)
+    mmsdk_rows: Mapping[str, tuple[Indices, Seconds, Seconds]] = MappingProxyType({})
 
 
 class MmsdkLoss(NamedTuple):

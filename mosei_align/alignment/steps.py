@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +24,7 @@ NO_ROW: Final = -1
 _NONE: Final[Seconds] = np.empty(0, np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(NamedTuple):
     """The words of a video, without its pauses.
 
     Attributes:
@@ -41,8 +39,7 @@ class Words:
     text_rows: Indices | None
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """The steps of Q segments, those of one segment after those of the other.
 
     Attributes:

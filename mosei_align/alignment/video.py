@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -143,8 +143,7 @@ def _plan(video: VideoInput, settings: BuildSettings) -> _Plan:
     return plan
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """The stretches of a video that its modalities are asked about.
 
     Attributes:

@@ -6,7 +6,6 @@ reader is refused in `hdf5`.
 
 from __future__ import annotations
 
-import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import h5py
 import numpy as np
@@ -84,7 +83,6 @@ class CsdFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stack = ExitStack()
-        self._stream: BinaryIO | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +91,7 @@ class CsdFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        self.__dict__.pop("_descriptor", None)  # The number may soon be that of another file.
 
     @cached_property
     def _group(self) -> h5py.Group:
@@ -121,7 +120,7 @@ class CsdFile:
         root = str(self._group.name).lstrip("/")
         metadata = read_metadata(self._group, self.path)
         data = _child_group(self._group, b"data", self.path)
-        entries = walk(data, self.path, self.file_bytes, PlainLayout.of(self._descriptor(), self.file_bytes))
+        entries = walk(data, self.path, self.file_bytes, PlainLayout.of(self._descriptor, self.file_bytes))
         claimed = bytes_of_all(entries)
         if claimed > max(_CLAIMED_LIMIT, _CLAIMED_SHARE * self.file_bytes):
             raise InputError(
@@ -154,8 +153,8 @@ class CsdFile:
         info = entry.features if name == "features" else entry.intervals
         assert info is not None
         assert info.dtype is not None
-        runs = [(0, info.shape[0])] if runs is None else runs
-        values = np.empty((sum(b - a for a, b in runs), *info.shape[1:]), info.dtype)
+        runs = ((0, info.shape[0]),) if runs is None else runs
+        values = np.empty((sum([b - a for a, b in runs]), *info.shape[1:]), info.dtype)
         if info.offset is not None:
             done = 0
             for a, b in runs:
@@ -170,13 +169,12 @@ class CsdFile:
                 raise OSError(str(error)) from error
         return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
+    @cached_property
     def _descriptor(self) -> int:
-        if self._stream is None:
-            try:
-                self._stream = self._stack.enter_context(self.path.open("rb", buffering=0))
-            except OSError as error:
-                raise unreadable(self.path, error) from error
-        return self._stream.fileno()
+        try:
+            return self._stack.enter_context(self.path.open("rb", buffering=0)).fileno()
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     def read_in_place(self, info: ArrayInfo, first: int, target: npt.NDArray[np.float32]) -> None:
         """Read rows of an array that has an `offset`, from row `first` on, into `target` ((n, D), contiguous).
@@ -194,11 +192,10 @@ class CsdFile:
             target[:] = values
 
     def _fill(self, info: ArrayInfo, first: int, target: npt.NDArray[Any]) -> None:
-        """Fill `target`, which is of the array's own type, with its rows from `first` on, past HDF5."""
+        """Fill `target`, whose rows are of the array's own shape and type, with those from `first` on, past HDF5."""
         assert info.offset is not None
-        assert info.dtype is not None
-        number, wanted, done = self._descriptor(), target.nbytes, 0
-        offset = info.offset + first * math.prod(info.shape[1:]) * info.dtype.itemsize
+        number, wanted, done = self._descriptor, target.nbytes, 0
+        offset = info.offset + first * target.strides[0]
         while done < wanted:
             rest = target.data if not done else target.reshape(-1).view(np.uint8)[done:].data
             try:

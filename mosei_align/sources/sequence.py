@@ -122,8 +122,7 @@ class Readable(Protocol):
         """The features of some rows, to be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """One modality of one video with its times read and its features not yet.
 
     Attributes:
@@ -147,7 +146,10 @@ class Stream:
     entries: tuple[Entry, ...]
     file: CsdFile | None
 
-    is_read: ClassVar[bool] = False
+    @property
+    def is_read(self) -> bool:
+        """See `Readable`."""
+        return False
 
     @property
     def start_s(self) -> Seconds:
