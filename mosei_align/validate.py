@@ -199,15 +199,17 @@ def _check_sequence(findings: _Findings, file: CsdFile, index: CsdIndex, video: 
         return
     if index.is_text:
         return
-    zero, bad = odd_rows(sequence.features)
-    if bad.all():
+    odd = odd_rows(sequence.features)
+    if odd.bad.all():
         findings.add("warning", "every row has a NaN or an infinity", "videos", 1, video)
-    elif bad.any():
-        columns = np.flatnonzero(~np.isfinite(sequence.features[bad]).all(axis=0))
+    elif len(odd.bad_rows):
+        columns = np.flatnonzero(odd.bad_values.any(axis=0))
         shown = ", ".join(map(str, columns[:4].tolist())) + (", ..." if len(columns) > 4 else "")
-        findings.add("warning", "rows with a NaN or an infinity", "rows", int(bad.sum()), f"{video} (columns {shown})")
+        findings.add(
+            "warning", "rows with a NaN or an infinity", "rows", len(odd.bad_rows), f"{video} (columns {shown})"
+        )
     if role == "video":
-        findings.add("warning", "rows of zeros only: no face", "rows", int(zero.sum()), video)
+        findings.add("warning", "rows of zeros only: no face", "rows", int(odd.zero.sum()), video)
 
 
 def _check_labels(findings: _Findings, labels: LabelRows, columns: tuple[str, ...], video: str) -> None:

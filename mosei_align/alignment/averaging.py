@@ -188,17 +188,17 @@ class _Averaging:
     def _average(self, rows: Features, begin: int, end: int, steps: slice) -> None:
         """Take the means of the steps that begin in a window, and note what its rows are like."""
         first, last = self._first[steps] - begin, self._last[steps] - begin
-        zero, bad = odd_rows(rows)
+        zero, bad, bad_rows, wrong = odd_rows(rows)
         self._zero[begin:end] = zero[: end - begin]
         usable, counts, loose = self._rule.valid(bad, zero), last - first, self._nested[steps]
-        (bad_rows,) = bad.nonzero()
         if len(bad_rows):
-            wrong = ~np.isfinite(rows[bad_rows])
             self._note(wrong, bad_rows, begin, end)
             if self._rule.nonfinite == "column":
                 loose = loose | (_among(bad, first, last) > 0)
+            elif self._rule.nonfinite == "frame":
+                rows[bad_rows] = 0
             else:
-                rows[bad_rows] = np.where(wrong | ~usable[bad_rows, None], 0, rows[bad_rows])
+                rows[bad_rows] = np.where(wrong, 0, rows[bad_rows])
         counts -= _among(~usable, first, last)
         # Steps that are neighbours have their means put in place at once.
         where = _as_slice(self._order[steps])

@@ -6,10 +6,12 @@ Legend: N = frames, D = width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from mosei_align.intervals import Indices
 from mosei_schemas.manifest import NonFinite
 
 Features = npt.NDArray[np.float32]
@@ -71,8 +73,24 @@ class FrameRule:
         return _sum(np.where(finite, rows, np.float32(0))) / (len(rows) if self.nonfinite == "zero" else counts)
 
 
-def odd_rows(features: Features) -> tuple[Bools, Bools]:
-    """(N,) whether a row is zeros only, and (N,) whether it holds NaN or an infinity.
+class OddRows(NamedTuple):
+    """Rows that are not like others.
+
+    Attributes:
+        zero: (N,) whether a row is zeros only.
+        bad: (N,) whether a row holds NaN or an infinity.
+        bad_rows: (B,) which these are.
+        bad_values: (B, D) which of their values.
+    """
+
+    zero: Bools
+    bad: Bools
+    bad_rows: Indices
+    bad_values: Bools
+
+
+def odd_rows(features: Features) -> OddRows:
+    """Rows of zeros only, and rows that hold NaN or an infinity.
 
     A row's sum is finite only if all its values are, and zero if they are; so one fast sum finds the few rows worth a
     closer look. (A product with ones would be as fast, but it brings threads of its own into every worker.)
@@ -84,19 +102,24 @@ def odd_rows(features: Features) -> tuple[Bools, Bools]:
     if len(places):
         zero[places] = ~features[places].any(axis=1)
     (places,) = bad.nonzero()
+    wrong = ~np.isfinite(features[places])
     if len(places):
-        bad[places] = ~np.isfinite(features[places]).all(axis=1)
-    return zero, bad
+        # A sum may be too large though no value is.
+        is_bad = wrong.any(axis=1)
+        if np.count_nonzero(is_bad) < len(places):
+            bad[places] = is_bad
+            places, wrong = places[is_bad], wrong[is_bad]
+    return OddRows(zero, bad, places, wrong)
 
 
 def nonfinite_rows(features: Features) -> Bools:
     """(N,) whether a row holds NaN or an infinity."""
-    return odd_rows(features)[1]
+    return odd_rows(features).bad
 
 
 def zero_rows(features: Features) -> Bools:
     """(N,) whether a row is zeros only."""
-    return odd_rows(features)[0]
+    return odd_rows(features).zero
 
 
 def _sum(rows: Features) -> npt.NDArray[np.float64]:

@@ -117,11 +117,10 @@ class _Tally:
         self._by_column = np.zeros(width, np.int64)
 
     def add(self, features: Array) -> None:
-        values = features.astype(np.float32)
-        zero, bad = odd_rows(values)
-        self._bad += int(bad.sum())
-        self._zero += int(zero.sum())
-        self._by_column += (~np.isfinite(values)).sum(axis=0)
+        odd = odd_rows(features.astype(np.float32))
+        self._bad += len(odd.bad_rows)
+        self._zero += int(odd.zero.sum())
+        self._by_column += odd.bad_values.sum(axis=0)
 
     def done(self) -> FrameTally:
         return FrameTally(self._bad, self._zero, 0, self._by_column)

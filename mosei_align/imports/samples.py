@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mosei_align.alignment.frames import Bools, Features, odd_rows
+from mosei_align.alignment.frames import Bools, Features, OddRows, odd_rows
 from mosei_align.alignment.results import LedgerRow, ModalityRow, Segment
 from mosei_align.alignment.steps import Steps
 from mosei_align.dataset.tally import ModalityTally
@@ -95,13 +94,14 @@ class Maker:
         array, extent = part.arrays.features[name], part.extents[name]
         with np.errstate(over="ignore"):
             rows = array[number, extent.first[number] : extent.stop[number]].astype(np.float32)
-        zero, bad = odd_rows(rows)
-        self._count(name, rows, bad, zero)
+        odd = odd_rows(rows)
+        zero = odd.zero
+        self._count(name, odd)
         if self.settings.nonfinite == "zero":
-            rows[~np.isfinite(rows)] = 0
+            rows[odd.bad_rows] = np.where(odd.bad_values, 0, rows[odd.bad_rows])
             usable = ~zero
         else:
-            usable = ~(bad | zero)
+            usable = ~(odd.bad | zero)
         rows[~usable] = 0
         values, valid = np.zeros((steps, rows.shape[1]), np.float32), np.zeros(steps, np.bool_)
         values[: len(rows)], valid[: len(rows)] = rows, usable
@@ -109,16 +109,14 @@ class Maker:
         state = State.OK if count else State.ALL_INVALID if frames else State.ALL_ZERO
         return values, valid, ModalityRow(state, frames, frames - count, count)
 
-    def _count(self, name: str, rows: Features, bad: Bools, zero: Bools) -> None:
+    def _count(self, name: str, odd: OddRows) -> None:
         tally = self.tallies[name]
-        tally.numbers["rows_read"] += len(rows)
-        tally.numbers["rows_zero"] += int(zero.sum())
-        if bad.any():
-            infinite: npt.NDArray[np.bool_] = ~np.isfinite(rows[bad])
-            tally.numbers["rows_nonfinite"] += len(infinite)
-            tally.nonfinite_by_column += infinite.sum(axis=0)
-            if self.settings.nonfinite == "zero":
-                tally.numbers["values_zero_filled"] += int(infinite.sum())
+        tally.numbers["rows_read"] += len(odd.zero)
+        tally.numbers["rows_zero"] += int(odd.zero.sum())
+        tally.numbers["rows_nonfinite"] += len(odd.bad_rows)
+        tally.nonfinite_by_column += odd.bad_values.sum(axis=0)
+        if self.settings.nonfinite == "zero":
+            tally.numbers["values_zero_filled"] += int(odd.bad_values.sum())
 
 
 def words_of(part: PartArrays, number: int, steps: int) -> tuple[str, ...] | None:
