@@ -191,7 +191,12 @@ def build_part(
 
 
 def _run(engine: Engine, tasks: Sequence[ShardTask], pieces: dict[int, Piece], progress: Progress | None) -> None:
-    """Make shards, adding each to `pieces`."""
+    """Make shards, adding each to `pieces`.
+
+    The largest come first: then the last ones end at nearly the same time, and each fits into the memory that a worker
+    has had for the one before.
+    """
+    tasks = sorted(tasks, key=lambda task: task.label_rows, reverse=True)
     finished = sum(piece.videos for piece in pieces.values())
     videos = finished + sum(len(task.videos) for task in tasks)
 

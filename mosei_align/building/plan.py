@@ -77,6 +77,11 @@ class ShardTask:
     purge: Purge | None
     """Policy mmsdk: what the recipe deletes across videos."""
 
+    @property
+    def label_rows(self) -> int:
+        """About how many label rows its videos have: a measure of its work, and of the memory it takes."""
+        return int(self.labels.entries.features.sides[:, 0].sum())
+
     def __str__(self) -> str:
         return f"shard {self.number} ({self.videos[0]} ... {self.videos[-1]})"
 

@@ -669,3 +669,16 @@ def test_arrow_holds_what_parquet_holds(defective_corpus: Path, tmp_path: Path, 
     assert content(again.out) == content(arrow.out)
     run_parts(defective_corpus, tmp_path / "c", 2, arrow.manifest.settings)
     assert content(merge(tmp_path / "c").out) == content(arrow.out)
+
+
+def test_the_largest_shards_are_made_first(small_corpus: Path, tmp_path: Path) -> None:
+    sizes = list[int]()
+
+    def watched(work: Any, tasks: Any, done: Any) -> None:
+        sizes.extend(task.label_rows for task in tasks)
+        for number, task in enumerate(tasks):
+            done(number, work(task))
+
+    build(small_corpus, tmp_path / "out", BuildSettings(policy="masked", videos_per_shard=4), engine=watched)
+    assert len(set(sizes)) > 1
+    assert sizes == sorted(sizes, reverse=True)
