@@ -31,12 +31,9 @@ def array_of(values: Sequence[Any] | npt.NDArray[Any], kind: pa.DataType) -> pa.
 
 def texts_of(values: Sequence[bytes]) -> pa.Array:
     """An array of strings from what should be UTF-8; bytes that are not become U+FFFD."""
-    text = b"".join(values)
-    if not text.isascii():
+    if not b"".join(values).isascii():
         values = [value.decode("utf-8", "replace").encode() for value in values]
-        text = b"".join(values)
-    bounds = offsets_of([len(value) for value in values]).buffers()[1]
-    return pa.Array.from_buffers(pa.string(), len(values), [None, bounds, pa.py_buffer(text)])
+    return _strings(values, None)
 
 
 def offsets_of(lengths: Sequence[int]) -> pa.Array:
@@ -61,10 +58,13 @@ def joined(arrays: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike, *, overwrit
     arrays = [array for array in arrays if array.size]
     if not arrays:
         return np.empty(0, dtype)
-    places = _places(arrays)
+    whole = arrays[0].base
+    if not isinstance(whole, np.ndarray):
+        return np.concatenate(arrays)
+    places = _places(arrays, whole)
     if places is None:
         return np.concatenate(arrays)
-    flat: npt.NDArray[Any] = arrays[0].base.reshape(-1)  # type: ignore[union-attr]
+    flat: npt.NDArray[Any] = whole.reshape(-1)
     begin = end = places[0]
     for place, array in zip(places, arrays, strict=True):
         if place != end:
@@ -75,10 +75,9 @@ def joined(arrays: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike, *, overwrit
     return flat[begin:end]
 
 
-def _places(arrays: Sequence[npt.NDArray[Any]]) -> list[int] | None:
+def _places(arrays: Sequence[npt.NDArray[Any]], whole: npt.NDArray[Any]) -> list[int] | None:
     """Where in one array some others begin that are parts of it, in order and apart; None where they are not."""
-    whole = arrays[0].base
-    if not isinstance(whole, np.ndarray) or whole.dtype != arrays[0].dtype or not whole.flags.c_contiguous:
+    if whole.dtype != arrays[0].dtype or not whole.flags.c_contiguous:
         return None
     found, end, begin = [], 0, _address(whole)
     for array in arrays:
@@ -106,5 +105,9 @@ def _texts(values: Sequence[str | None]) -> pa.Array:
     encoded = [b"" if text is None else text.encode() for text in values]
     there = [text is not None for text in values]
     known = None if all(there) else pa.py_buffer(np.packbits(there, bitorder="little"))
+    return _strings(encoded, known)
+
+
+def _strings(encoded: Sequence[bytes], known: pa.Buffer | None) -> pa.Array:
     bounds = offsets_of([len(text) for text in encoded]).buffers()[1]
     return pa.Array.from_buffers(pa.string(), len(encoded), [known, bounds, pa.py_buffer(b"".join(encoded))])
