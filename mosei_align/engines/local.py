@@ -148,7 +148,8 @@ class _Pool:
         except Exception:
             raise
         except BaseException:
-            wait([future for future in futures if not future.cancel()], timeout=_GRACE_S)
+            # None is cancelled here: a pool whose workers are then killed would want to fail it, and stumble over that.
+            wait([future for future in futures if future.running()], timeout=_GRACE_S)
             raise
 
 

@@ -91,13 +91,15 @@ def finished(work: Path) -> dict[str, tuple[int, int]]:
     return {name: (told.st_ino, told.st_mtime_ns) for name, told in found.items()}
 
 
-def held_worker(process: subprocess.Popen[str], work: Path) -> int:
-    """Stop a worker in the middle of a shard and wait for another shard, so that the build cannot end."""
+def held_worker(process: subprocess.Popen[str], work: Path, besides: int = 0) -> int:
+    """Stop a worker in the middle of a shard, so that the build cannot end; not one that is stopped already."""
     held: list[int] = []
 
     def hold() -> bool:
         for staging in (work / "pieces").glob(".*.part"):
             worker = int(staging.name.split(".")[-2].partition("-")[0])
+            if worker == besides:
+                continue
             os.kill(worker, signal.SIGSTOP)
             wait_for(lambda worker=worker: state_of(worker)[0] == "T")
             if staging.exists():
@@ -108,7 +110,6 @@ def held_worker(process: subprocess.Popen[str], work: Path) -> int:
         return False
 
     wait_for(hold)
-    wait_for(lambda: len(finished(work)) >= 1)
     return held[0]
 
 
@@ -196,8 +197,7 @@ def test_an_interrupt_is_one_line_at_most_and_keeps_what_is_done(
     process = start("--jobs", "2")
     if held:
         held_worker(process, work)
-    else:
-        wait_for(lambda: len(finished(work)) >= 1 or process.poll() is not None)
+    wait_for(lambda: len(finished(work)) >= 1 or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     if not held and (tmp_path / "parquet").exists():
@@ -211,11 +211,24 @@ def test_an_interrupt_is_one_line_at_most_and_keeps_what_is_done(
     assert content(tmp_path / "parquet") == whole
 
 
+def test_an_interrupt_while_shards_wait_that_no_worker_will_come_to(start: Start, tmp_path: Path) -> None:
+    process = start("--jobs", "2", "--videos-per-shard", "8")
+    held = held_worker(process, tmp_path / ".parquet.building")
+    held_worker(process, tmp_path / ".parquet.building", besides=held)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.count("\n") <= 1
+    assert "Traceback" not in told
+    wait_for(lambda: not in_group(process.pid))
+
+
 def test_a_worker_that_is_killed_is_one_line(
     start: Start, cli, tmp_path: Path, corpus: Path, whole: dict[str, bytes]
 ) -> None:
     process = start("--jobs", "2")
     worker = held_worker(process, tmp_path / ".parquet.building")
+    wait_for(lambda: len(finished(tmp_path / ".parquet.building")) >= 1)
     os.kill(worker, signal.SIGKILL)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1
