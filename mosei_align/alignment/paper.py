@@ -75,8 +75,8 @@ def _checked(stream: VideoSequence, rule: FrameRule) -> Averaged:
     """The rows as steps of their own."""
     rows = np.arange(len(stream))
     steps = Ranges(rows, rows + 1, stream.start_s)
-    none = Ranges(rows[:0], rows[:0], stream.start_s[:0])
-    return average([Wanted(stream.rows_of(Runs.whole(len(rows))), steps, none, None)], stream.facts.width, rule)[0]
+    wanted = Wanted(stream.rows_of(Runs.whole(len(rows))), steps, Ranges.empty(0), None)
+    return average([wanted], stream.facts.width, rule)[0]
 
 
 def _steps(streams: Mapping[str, VideoSequence]) -> Steps:

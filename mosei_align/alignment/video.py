@@ -202,7 +202,7 @@ class _Asked(NamedTuple):
 
 def _own_rows(steps: Steps, words: Words | None, stream: Readable, settings: BuildSettings) -> Indices:
     """For every step the row of `stream` that it is, -1 where it is none."""
-    if settings.steps != "words" or words is None or not len(words.start_s):
+    if settings.steps != "words" or words is None or not (steps.own != NO_ROW).any():
         return steps.own
     rows = words.text_rows
     rows = match(words.start_s, words.end_s, stream.start_s, stream.end_s) if rows is None else rows
