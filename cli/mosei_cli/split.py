@@ -100,9 +100,9 @@ def split(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Assign segments to train, valid and test, fit the normalisation on train, check for leakage."""
-    from mosei_align.options import split_method, split_protocol, split_view
     from mosei_align.split import split as run_split
     from mosei_align.split import split_series
+    from mosei_align.splits.options import split_method, split_protocol, split_view
     from mosei_align.splits.ratios import parse_ratios
     from mosei_cli import show, show_split
 

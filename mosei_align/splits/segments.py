@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mosei_schemas.dataset import flat_values
 from mosei_schemas.dataset import read_segments as read_tables
@@ -69,15 +70,18 @@ def read_segments(dataset: Path, manifest: Manifest, view: TaskView | None = Non
     names, classes, by = strata(labels, manifest.label_columns, view)
     columns = {name: np.array(table.column(name).to_pylist(), object) for name in _COLUMNS[:3]}
     times = {name: table.column(name).to_numpy() for name in ("start_s", "end_s")}
-    text = np.array([join_words(words) for words in table.column("words").to_pylist()], object)
+    text = np.array(texts(table), object)
     return SegmentList(
         **columns, **times, text=text, labels=labels, class_names=names, class_of=classes, stratified_by=by
     )
 
 
-def join_words(words: list[str] | None) -> str:
-    """A segment's words as one text."""
-    return " ".join(words or ())
+def texts(table: pa.Table) -> list[str]:
+    """Each segment's words as one text, with spaces between them."""
+    # The kernel takes no list whose items are declared never to be null.
+    words = table.column("words").cast(pa.list_(pa.string()))
+    joined: list[str] = pc.binary_join(words, " ").to_pylist()
+    return joined
 
 
 def strata(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mosei_align.splits.normalise import Moments, group_moments
-from mosei_align.splits.segments import join_words
+from mosei_align.splits.segments import texts
 from mosei_align.verify.files import DAMAGE, Look, brief
 from mosei_align.verify.ledger import LedgerColumns, backwards, check_unique
 from mosei_align.verify.result import Check, Notes
@@ -163,7 +163,7 @@ def _look(
     even = np.flatnonzero(~uneven)
     ids = table.column("segment_id").to_pylist()
     columns = {name: table.column(name).to_pylist() for name in (*_SHARED, "speaker_id")}
-    columns["text"] = [join_words(words) for words in table.column("words").to_pylist()]
+    columns["text"] = texts(table)
     labels = flat_values(table.column("labels")).reshape(rows, len(manifest.label_columns))
     if uneven.any():
         # The steps of these cannot be told apart; the others are looked at without them.

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mosei_align.build import build
-from mosei_align.options import split_protocol
 from mosei_align.split import SplitResult, split, split_series
 from mosei_align.splits.folds import read_folds
+from mosei_align.splits.options import split_protocol
 from mosei_align.splits.ratios import check_ratios, parse_ratios
 from mosei_schemas.dataset import read_manifest, read_normalization, read_split_info, split_names, split_path
 from mosei_schemas.errors import ConfigError, DatasetError, InputError, OutputError

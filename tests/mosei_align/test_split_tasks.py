@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mosei_align.options import split_method, split_protocol, split_view
 from mosei_align.split import split
-from mosei_align.splits.segments import strata
+from mosei_align.splits.options import split_method, split_protocol, split_view
+from mosei_align.splits.segments import strata, texts
 from mosei_align.verify import verify
 from mosei_schemas.dataset import flat_values, read_manifest, read_split_info
 from mosei_schemas.errors import ConfigError
@@ -37,6 +40,13 @@ def rows_of(folder: Path, name: str) -> tuple[Any, list[str]]:
     part_of = {row["segment_id"]: row["part"] for row in found}
     labels = flat_values(table.column("labels")).reshape(len(table), -1)
     return labels, [part_of[ident] for ident in table.column("segment_id").to_pylist()]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(st.text(max_size=3), max_size=4), max_size=6), st.integers(0, 6))
+def test_texts_are_words_with_spaces_between(words: list[list[str]], first: int) -> None:
+    column = pa.array(words, pa.list_(pa.field("item", pa.string(), nullable=False)))
+    assert texts(pa.table({"words": column}).slice(first)) == [" ".join(some) for some in words[first:]]
 
 
 @pytest.mark.parametrize(

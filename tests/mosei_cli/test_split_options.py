@@ -97,3 +97,13 @@ def test_splitting_waits_for_no_library_that_it_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_splitting_waits_for_no_package_that_it_does_not_use(dataset: Path) -> None:
+    """Most of its three seconds at MOSEI's size would else be imports."""
+    code = (
+        f"import sys; from mosei_cli.align import app; app(['split', {str(dataset)!r}, '--random', '--name', 't'], "
+        "standalone_mode=False); print(sorted({'h5py', 'polars', 'scipy', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("\n[]\n")
