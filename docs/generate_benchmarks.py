@@ -34,8 +34,8 @@ make bench
 A ratio above what is wanted stands here as it is; it is work to be done. Warm figures need the files in the page cache:
 from a cold disk the build is bound by reading, of which it does less than half of what its peer does. Without the
 variables `make bench` makes small corpora of its own; then starting the processes outweighs the work. Builds and their
-peers are run in turns and the medians compared; the quickest of both are told, too, though where a machine's speed swings,
-the quickest of many short runs is a luckier draw than that of as many long ones.
+peers are run nine times in turns, and the medians compared: where a machine's speed swings, the quickest of many short
+runs is a luckier draw than that of as many long ones.
 
 """
 

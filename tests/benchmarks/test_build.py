@@ -33,7 +33,6 @@ def compare(name: str, folder: Path, out: Path, benchmark: Any, peer: str, limit
     ours, theirs = zip(*((anew(), fastest(reading.run, 1)) for _ in range(ROUNDS)), strict=True)
     reading.close()
     say(f"{name} of {reading.bytes / 1e9:.1f} GB", median(ours), median(theirs), peer, limit=limit)
-    say(f"the quickest {name} of {ROUNDS}", min(ours), min(theirs), "the quickest of the same")
 
 
 def test_build_against_merely_reading(benchmark: Any, corpus: Path, tmp_path: Path) -> None:
