@@ -18,10 +18,7 @@ Struct = dict[int, tuple[int, Any]]
 def varint(number: int) -> bytes:
     """A number that is not negative, seven bits a byte, the lowest first."""
     found = bytearray()
-    while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
+    _write_unsigned(number, found)
     return bytes(found)
 
 
@@ -107,7 +104,7 @@ def _write_struct(struct: Struct, found: bytearray) -> None:
             found.append(step << 4 | kind)
         else:
             found.append(kind)
-            found += _signed(number)
+            _write_signed(number, found)
         _write_value(kind, value, found)
         before = number
     found.append(0)
@@ -115,9 +112,9 @@ def _write_struct(struct: Struct, found: bytearray) -> None:
 
 def _write_value(kind: int, value: Any, found: bytearray) -> None:
     if I16 <= kind <= I64:
-        found += _signed(value)
+        _write_signed(value, found)
     elif kind == BINARY:
-        found += varint(len(value))
+        _write_unsigned(len(value), found)
         found += value
     elif kind == STRUCT:
         _write_struct(value, found)
@@ -126,7 +123,7 @@ def _write_value(kind: int, value: Any, found: bytearray) -> None:
         count = len(elements)
         found.append(min(count, _SHORT_LIST) << 4 | inner)
         if count >= _SHORT_LIST:
-            found += varint(count)
+            _write_unsigned(count, found)
         inner_kind = BYTE if inner <= FALSE else inner
         for element in elements:
             _write_value(inner_kind, element, found)
@@ -136,5 +133,12 @@ def _write_value(kind: int, value: Any, found: bytearray) -> None:
         raise ValueError(f"thrift kind {kind}")
 
 
-def _signed(number: int) -> bytes:
-    return varint(number << 1 ^ number >> 63)
+def _write_unsigned(number: int, found: bytearray) -> None:
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+
+
+def _write_signed(number: int, found: bytearray) -> None:
+    _write_unsigned(number << 1 ^ number >> 63, found)

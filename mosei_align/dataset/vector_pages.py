@@ -24,6 +24,8 @@ DATA_PAGE: Final = 0
 _DATA_PAGE_HEADER: Final = 5
 _NEW_ROW, _NEW_STEP, _SAME_STEP = range(3)
 _THERE: Final = 2
+_TOGETHER: Final = 1 << 17
+"""So many values are split at once: the shifted ones lie in the core's cache."""
 _ONE: Final = varint(1 << 1)
 """A run of one level: its length, doubled."""
 
@@ -135,9 +137,21 @@ def _page(values: npt.NDArray[np.float32], begins: npt.NDArray[np.bool_]) -> npt
     levels = b"".join((len(repeated).to_bytes(4, "little"), repeated, len(defined).to_bytes(4, "little"), defined))
     page = np.empty(len(levels) + values.nbytes, np.uint8)
     page[: len(levels)] = np.frombuffer(levels, np.uint8)
-    stored = np.ascontiguousarray(values, "<f4").view(np.uint8).reshape(-1, 4)
-    page[len(levels) :].reshape(4, -1)[:] = stored.T
+    split_bytes(values, page[len(levels) :])
     return page
+
+
+def split_bytes(values: npt.NDArray[np.float32], target: npt.NDArray[np.uint8]) -> None:
+    """Write the lowest bytes of all values into `target`, then all second ones, and so on.
+
+    Shifting numbers and cutting them down to bytes takes half as long as picking every fourth byte.
+    """
+    numbers = np.ascontiguousarray(values, np.float32).view(np.uint32).reshape(-1)
+    planes, room = target.reshape(4, -1), np.empty(min(len(numbers), _TOGETHER), np.uint32)
+    for first in range(0, len(numbers), _TOGETHER):
+        some = numbers[first : first + _TOGETHER]
+        for place, plane in enumerate(planes[:, first : first + _TOGETHER]):
+            plane[:] = np.right_shift(some, 8 * place, out=room[: len(some)]) if place else some
 
 
 def _repetition(begins: npt.NDArray[np.bool_], width: int) -> bytes:
