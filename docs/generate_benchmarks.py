@@ -25,7 +25,7 @@ only the ratio means something on another machine. None of this is part of the t
 
 ```sh
 mosei-align sample full/ --scale mosei --seed 1
-mosei-align sample packed/ --videos 300 --seed 1 --gzip
+mosei-align sample packed/ --videos 600 --seed 1 --gzip
 mosei-align build --csd full/ --out full-parquet/ --policy masked
 export MOSEI_BENCH_CORPUS=full/ MOSEI_BENCH_GZIP_CORPUS=packed/ MOSEI_BENCH_DATASET=full-parquet/
 make bench
