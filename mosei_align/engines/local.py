@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
 from mosei_schemas.errors import OutputError
@@ -137,7 +138,7 @@ class _Pool:
     ) -> None:
         futures: dict[Any, int] = {}
         try:
-            with _undisturbed():
+            with _undisturbed(), _main_left_alone():
                 futures |= {self._pool.submit(work, task): number for number, task in enumerate(tasks)}
             for future in as_completed(futures):
                 done(futures[future], future.result())
@@ -151,6 +152,22 @@ class _Pool:
             # None is cancelled here: a pool whose workers are then killed would want to fail it, and stumble over that.
             wait([future for future in futures if future.running()], timeout=_GRACE_S)
             raise
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Start workers that do not import the program that starts them.
+
+    They have no use for it, it may take longer to import than all they need, and a script that has no
+    `if __name__ == "__main__":` would start itself over and over. `multiprocessing` asks the main module where it is
+    from; one that does not say is left alone.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import errno
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -383,6 +385,28 @@ def interrupt_self(seconds: float) -> float:
 
 def test_workers_leave_the_interrupt_to_the_parent() -> None:
     assert collect(interrupt_self, [0.1, 0.1], 2) == {0: 0.1, 1: 0.1}
+
+
+def test_workers_do_not_run_the_script_that_starts_them(folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "print('begun')\n"
+        "from pathlib import Path\n"
+        "from mosei_align.build import build\n"
+        "from mosei_schemas.manifest import BuildSettings\n"
+        f"built = build(Path({str(folder)!r}), Path('out'), BuildSettings(videos_per_shard=1), jobs=2)\n"
+        "print(built.manifest.counts.labelled)\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("begun\n6\n", "", 0)
+
+
+def test_the_main_module_is_there_again_once_workers_are_started() -> None:
+    main = sys.modules["__main__"]
+    collect(abs, [-1], 2)
+    with pytest.raises(TypeError):
+        collect(abs, ["no number"], 2)
+    assert sys.modules["__main__"] is main
 
 
 def test_the_variables_that_workers_get_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
