@@ -1,4 +1,4 @@
-"""Options as people type them, turned into validated values."""
+"""The options of `mosei-align build` as people type them, turned into validated values."""
 
 from __future__ import annotations
 

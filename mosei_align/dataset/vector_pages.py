@@ -137,11 +137,11 @@ def _page(values: npt.NDArray[np.float32], begins: npt.NDArray[np.bool_]) -> npt
     levels = b"".join((len(repeated).to_bytes(4, "little"), repeated, len(defined).to_bytes(4, "little"), defined))
     page = np.empty(len(levels) + values.nbytes, np.uint8)
     page[: len(levels)] = np.frombuffer(levels, np.uint8)
-    split_bytes(values, page[len(levels) :])
+    _split_bytes(values, page[len(levels) :])
     return page
 
 
-def split_bytes(values: npt.NDArray[np.float32], target: npt.NDArray[np.uint8]) -> None:
+def _split_bytes(values: npt.NDArray[np.float32], target: npt.NDArray[np.uint8]) -> None:
     """Write the lowest bytes of all values into `target`, then all second ones, and so on.
 
     Shifting numbers and cutting them down to bytes takes half as long as picking every fourth byte.
